@@ -1,0 +1,3 @@
+package kernel
+
+func quantizeInt8(dst []byte, src []float32) { quantizeInt8Generic(dst, src) }
