@@ -117,12 +117,20 @@ func (r *Run) Rows(n int, f func(lo, hi, worker int)) {
 // convertJob fills the converted form of a tensor, a range of rows a part.
 type convertJob struct {
 	x       *Tensor
+	grad    []uint16 // where the gradient goes in bf16, or nil
 	toInt8  bool
 	n, step int
 }
 
 func (j *convertJob) Part(i, _ int) {
 	lo, hi := i*j.step, min((i+1)*j.step, j.n)
+	if j.grad != nil {
+		ld := evenCols(j.x.Cols)
+		for t := lo; t < hi; t++ {
+			kernel.ToBF16(j.grad[t*ld:t*ld+j.x.Cols], j.x.Grad[t*j.x.Cols:(t+1)*j.x.Cols])
+		}
+		return
+	}
 	if j.toInt8 {
 		j.x.int8.Quantize(j.x.Data, lo, hi)
 		return
@@ -165,4 +173,17 @@ func (r *Run) Int8(x *Tensor) *kernel.Int8 {
 		r.convert(x, true)
 	}
 	return &x.int8
+}
+
+// gradBF16 returns the gradient of y in bf16, with an even stride; the caller gives it back.
+func (r *Run) gradBF16(y *Tensor) []uint16 {
+	stride := evenCols(y.Cols)
+	h := r.halves.take(y.Rows * stride)
+	if stride != y.Cols {
+		clear(h)
+	}
+	r.conv = convertJob{grad: h, x: y, n: y.Rows, step: max(1, (y.Rows+4*r.Pool.Threads()-1)/(4*r.Pool.Threads()))}
+	r.Pool.Run(&r.conv, (y.Rows+r.conv.step-1)/r.conv.step)
+	r.conv = convertJob{}
+	return h
 }

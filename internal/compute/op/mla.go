@@ -1,0 +1,127 @@
+package op
+
+import (
+	"retort/internal/compute/kernel"
+	"retort/internal/compute/tensor"
+)
+
+// Latent is the shape of multi-head latent attention: H heads whose keys are [nope N | rope R] wide and whose
+// values are V wide, both computed from one latent of width L a token.
+type Latent struct {
+	Heads, Nope, Rope, Value, Rank int
+	Scale                          float32
+}
+
+// LatentUp is the up-projection W^UKV, [H·(N+V), L], with the per-head packed parts that the absorbed form multiplies.
+type LatentUp struct {
+	W *tensor.Dense
+
+	shape Latent
+	keys  []float32 // per head panels of W^UK [N, L] over its columns: q·W^UK
+	vals  []float32 // per head panels of W^UV [V, L] over its rows: z·(W^UV)ᵀ
+}
+
+// NewLatentUp wraps w, whose rows are per head [N rows of W^UK | V rows of W^UV].
+func NewLatentUp(w *tensor.Dense, shape Latent) *LatentUp { return &LatentUp{W: w, shape: shape} }
+
+// pack makes the absorbed form's panels, once: a model that is loaded for answering does not learn.
+func (u *LatentUp) pack() {
+	s := u.shape
+	nk, nv := kernel.PanelsF32(s.Rank, s.Nope), kernel.PanelsF32(s.Value, s.Rank)
+	u.keys, u.vals = make([]float32, s.Heads*nk), make([]float32, s.Heads*nv)
+	for h := range s.Heads {
+		w := u.W.Data[h*(s.Nope+s.Value)*s.Rank:]
+		kernel.PackColsF32(u.keys[h*nk:], w, s.Nope, s.Rank, s.Rank)
+		kernel.PackRowsF32(u.vals[h*nv:], w[s.Nope*s.Rank:], s.Value, s.Rank, s.Rank)
+	}
+}
+
+// LatentAttention returns y[t,h] = Σ_s softmax_s(scale·(q_C·k_C + q_R·k_R)) v[s,h] with k_C = W^UK·c, v = W^UV·c.
+//
+// q is [T, H·(N+R)], rotated; c is [T, L], the normed latent; kr is [T, R], rotated, shared by all heads; y is
+// [T, H·V]. With a cache the latent itself is cached and W^UK moves to the query, W^UV behind the sum (the
+// absorbed form); without one keys and values are expanded. Both are the same function.
+// Source: DeepSeek-V2, arXiv 2405.04434, equations 9-13 and appendix C.
+func LatentAttention(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) *tensor.Tensor {
+	if p.Batch.Seqs[0].Cache != nil {
+		return latentAbsorbed(p, layer, q, c, kr, up)
+	}
+	s := up.shape
+	kv := Linear(p, c, up.W, nil)
+	k, v := expandLatent(p, s, kv, kr)
+	return Attention(p, layer, Heads{Query: s.Heads, KV: s.Heads, Key: s.Nope + s.Rope, Value: s.Value, Scale: s.Scale}, q, k, v)
+}
+
+// latentAbsorbed attends with one shared key of width L+R a position, whose first L values are the value.
+func latentAbsorbed(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) *tensor.Tensor {
+	if up.keys == nil {
+		up.pack()
+	}
+	s := up.shape
+	nk, nv := kernel.PanelsF32(s.Rank, s.Nope), kernel.PanelsF32(s.Value, s.Rank)
+	wide, head := s.Rank+s.Rope, s.Nope+s.Rope
+	qs, k := p.New(q.Rows, s.Heads*wide), p.New(q.Rows, wide)
+	for t := range q.Rows {
+		copy(k.Row(t), c.Row(t))
+		copy(k.Row(t)[s.Rank:], kr.Row(t))
+		for h := range s.Heads {
+			copy(qs.Row(t)[h*wide+s.Rank:(h+1)*wide], q.Row(t)[h*head+s.Nope:])
+		}
+	}
+	p.Run.Rows(s.Heads, func(lo, hi, _ int) {
+		for h := lo; h < hi; h++ {
+			kernel.GemmF32(qs.Data[h*wide:], qs.Cols, q.Data[h*head:], q.Cols, up.keys[h*nk:], q.Rows, s.Nope, s.Rank, false)
+		}
+	})
+	z := Attention(p, layer, Heads{Query: s.Heads, KV: 1, Key: wide, Value: s.Rank, Scale: s.Scale}, qs, k, c)
+	y := p.New(q.Rows, s.Heads*s.Value)
+	p.Run.Rows(s.Heads, func(lo, hi, _ int) {
+		for h := lo; h < hi; h++ {
+			kernel.GemmF32(y.Data[h*s.Value:], y.Cols, z.Data[h*s.Rank:], z.Cols, up.vals[h*nv:], q.Rows, s.Rank, s.Value, false)
+		}
+	})
+	return y
+}
+
+// expandLatent splits kv [T, H·(N+V)] into values and keys, and appends the shared rotated part to each key.
+//
+// dkv is the gradients side by side, dkr[t] += Σ_h dk[t,h] over the rope part.
+func expandLatent(p *Pass, s Latent, kv, kr *tensor.Tensor) (k, v *tensor.Tensor) {
+	k, v = p.New(kv.Rows, s.Heads*(s.Nope+s.Rope)), p.New(kv.Rows, s.Heads*s.Value)
+	for t := range kv.Rows {
+		for h := range s.Heads {
+			src := kv.Row(t)[h*(s.Nope+s.Value):]
+			dst := k.Row(t)[h*(s.Nope+s.Rope):]
+			copy(dst[:s.Nope], src)
+			copy(dst[s.Nope:s.Nope+s.Rope], kr.Row(t))
+			copy(v.Row(t)[h*s.Value:(h+1)*s.Value], src[s.Nope:])
+		}
+	}
+	if p.Tape != nil {
+		p.Tape.push(&expanded{k: k, v: v, kv: kv, kr: kr, shape: s})
+	}
+	return k, v
+}
+
+type expanded struct {
+	k, v, kv, kr *tensor.Tensor
+	shape        Latent
+}
+
+func (e *expanded) output() *tensor.Tensor { return e.k }
+
+func (e *expanded) backward(p *Pass) {
+	s := e.shape
+	dkv, dkr := p.Run.Zeroed(e.kv), p.Run.Zeroed(e.kr)
+	dv := p.Run.Zeroed(e.v)
+	for t := range e.kv.Rows {
+		out := dkv[t*e.kv.Cols:]
+		for h := range s.Heads {
+			dk := e.k.Grad[t*e.k.Cols+h*(s.Nope+s.Rope):]
+			kernel.Add(out[h*(s.Nope+s.Value):][:s.Nope], dk[:s.Nope])
+			kernel.Add(out[h*(s.Nope+s.Value)+s.Nope:][:s.Value], dv[t*e.v.Cols+h*s.Value:][:s.Value])
+			kernel.Add(dkr[t*s.Rope:(t+1)*s.Rope], dk[s.Nope:s.Nope+s.Rope])
+		}
+	}
+	p.Run.Free(e.v)
+}
