@@ -1,3 +1,7 @@
 package kernel
 
 func quantizeInt8(dst []byte, src []float32) { quantizeInt8Generic(dst, src) }
+
+func matMulInt8(f PanelFormat, y []float32, ldy int, a []byte, stride, cols int, w []byte, n int) {
+	matMulInt8Generic(f, y, ldy, a, stride, cols, w, n)
+}

@@ -1,4 +1,268 @@
 package kernel
 
+import "encoding/binary"
+
 // Panel is how many rows of a weight are stored together: the lanes of one 512-bit register of float32.
 const Panel = 16
+
+// A PanelFormat says how 16 rows of a quantized weight lie in memory: in the order in which the integer kernels
+// read them, with the same numbers as the stored format of that name, so that nothing is rounded twice.
+//
+// 32 columns of 16 rows are a block. Its codes are laid so that byte 4r+j of register i holds row r, column 4i+j:
+// the dot product unit adds four columns of a row at a time.
+//
+//	nibbles  256 bytes, 4 registers: low half columns 4i+j, high half columns 16+4i+j
+//	bits      64 bytes: bit i of byte 4r+j belongs to register i of the unpacked 8 (columns 4i+j)
+//	pairs    128 bytes, 2 registers: bits 2p, 2p+1 of byte 4r+j belong to register p (first 64 bytes) or 4+p
+//	bytes    512 bytes, 8 registers
+//
+//	format  a block of 16 x 32                                    value                    bytes of a block
+//	Q4_0    nibbles(q) d[16]f16                                   (q-8)·d                  288
+//	Q4_1    nibbles(q) d[16]f16 m[16]f16                          q·d + m                  320
+//	Q5_0    nibbles(q>>1) bits(q&1) d[16]f16                      (q-16)·d                 352
+//	Q5_1    nibbles(q&15) bits(q>>4) d[16]f16 m[16]f16            q·d + m                  384
+//	Q8_0    bytes(q) d[16]f16                                     (q-128)·d                544
+//
+//	        a superblock of 16 x 256: a head, then 8 blocks                                bytes of a superblock
+//	Q2_K    d[16]f16 m[16]f16 (s|n<<4)[8][2][16]u4, pairs(q)      q·(s·d) - n·m            1344
+//	Q4_K    d[16]f16 m[16]f16 (s[16] n[16])[8]u8, nibbles(q)      q·(s·d) - n·m            2368
+//	Q5_K    as Q4_K, nibbles(q&15) bits(q>>4)                     q·(s·d) - n·m            2880
+//	Q6_K    d[16]f16 0[32] s[8][2][16]int8, nibbles(q>>2) pairs(q&3)   (q-32)·(s·d)        3392
+//
+// In Q2_K and Q6_K the first s and n of a block are for its columns 0 to 15, the second for 16 to 31.
+type PanelFormat uint8
+
+// The formats that have integer kernels.
+const (
+	PanelQ4_0 PanelFormat = iota
+	PanelQ4_1
+	PanelQ5_0
+	PanelQ5_1
+	PanelQ8_0
+	PanelQ2_K
+	PanelQ4_K
+	PanelQ5_K
+	PanelQ6_K
+	panelFormats
+)
+
+// panelLayout is the arithmetic of a format and where its parts lie.
+type panelLayout struct {
+	name   string
+	span   int  // columns a head covers: 32 (none) or 256
+	head   int  // bytes before the first block
+	block  int  // bytes a block, its f16 scales included
+	low    int  // bits a code has in nibbles, bytes or (2) pairs
+	high   int  // bits a code has beside them: 1 in bits, 2 in pairs, 0
+	top    bool // the nibbles are the upper four bits of a code
+	halves bool // two scales a block
+	min    bool // codes have a minimum instead of a centre
+	centre int  // what is taken off a code
+	shift  int  // the kernels multiply by code << shift
+}
+
+var panelLayouts = [panelFormats]panelLayout{
+	PanelQ4_0: {name: "Q4_0", span: 32, block: 288, low: 4, centre: 8, shift: 4},
+	PanelQ4_1: {name: "Q4_1", span: 32, block: 320, low: 4, min: true},
+	PanelQ5_0: {name: "Q5_0", span: 32, block: 352, low: 4, high: 1, top: true, centre: 16, shift: 3},
+	PanelQ5_1: {name: "Q5_1", span: 32, block: 384, low: 4, high: 1, min: true},
+	PanelQ8_0: {name: "Q8_0", span: 32, block: 544, low: 8, centre: 128},
+	PanelQ2_K: {name: "Q2_K", span: 256, head: 320, block: 128, low: 2, halves: true, min: true},
+	PanelQ4_K: {name: "Q4_K", span: 256, head: 320, block: 256, low: 4, min: true},
+	PanelQ5_K: {name: "Q5_K", span: 256, head: 320, block: 320, low: 4, high: 1, min: true},
+	PanelQ6_K: {name: "Q6_K", span: 256, head: 320, block: 384, low: 4, high: 2, top: true, halves: true, centre: 32, shift: 2},
+}
+
+// String returns the name of the stored format with the same numbers.
+func (f PanelFormat) String() string { return panelLayouts[f].name }
+
+// Span returns of how many columns a row is made: their number must be a multiple.
+func (f PanelFormat) Span() int { return panelLayouts[f].span }
+
+// Bytes returns the size of one panel, 16 rows of cols numbers.
+func (f PanelFormat) Bytes(cols int) int {
+	l := &panelLayouts[f]
+	if cols%l.span != 0 {
+		panic("kernel: PanelFormat.Bytes: columns are not whole blocks")
+	}
+	return cols / l.span * (l.head + l.span/int8Block*l.block)
+}
+
+// PanelBlock is one block unpacked: 16 rows of 32 columns.
+type PanelBlock struct {
+	Q    [Panel][32]uint8 // codes as in the table of PanelFormat
+	D, M [Panel]uint16    // f16: scale and minimum of the row's block or superblock
+	S, N [Panel][2]uint8  // their integer factors, one a half; both are equal where the format has one a block
+}
+
+// at returns the head (nil where a format has none) and the bytes of block b of a panel.
+func (l *panelLayout) at(w []byte, b int) (head, block []byte) {
+	per := l.span / int8Block
+	super := l.head + per*l.block
+	w = w[b/per*super:][:super]
+	at := l.head + b%per*l.block
+	return w[:l.head:l.head], w[at : at+l.block : at+l.block]
+}
+
+// Pack writes block b (columns 32b to 32b+31) of the panel w.
+func (f PanelFormat) Pack(w []byte, b int, src *PanelBlock) {
+	l := &panelLayouts[f]
+	head, block := l.at(w, b)
+	rest := l.packCodes(block, &src.Q)
+	if l.span == int8Block {
+		for r := range Panel {
+			binary.LittleEndian.PutUint16(rest[2*r:], src.D[r])
+			if l.min {
+				binary.LittleEndian.PutUint16(rest[32+2*r:], src.M[r])
+			}
+		}
+		return
+	}
+	factors := head[64+32*(b%8):]
+	for r := range Panel {
+		binary.LittleEndian.PutUint16(head[2*r:], src.D[r])
+		if l.min {
+			binary.LittleEndian.PutUint16(head[32+2*r:], src.M[r])
+		}
+		switch {
+		case l.halves && l.min:
+			factors[r], factors[16+r] = src.S[r][0]|src.N[r][0]<<4, src.S[r][1]|src.N[r][1]<<4
+		case l.halves:
+			factors[r], factors[16+r] = src.S[r][0], src.S[r][1]
+		default:
+			factors[r], factors[16+r] = src.S[r][0], src.N[r][0]
+		}
+	}
+}
+
+// packCodes lays out the codes and returns what of the block follows them.
+func (l *panelLayout) packCodes(block []byte, q *[Panel][32]uint8) []byte {
+	clear(block)
+	part := 512 * l.low / 8
+	low, high := block[:part], block[part:]
+	for r := range Panel {
+		for k, c := range q[r] {
+			i, lane := k/4, 4*r+k%4
+			lo, hi := c, c>>4
+			if l.top {
+				lo, hi = c>>l.high, c&(1<<l.high-1)
+			}
+			switch l.low {
+			case 8:
+				low[64*i+lane] = c
+			case 4:
+				low[64*(i%4)+lane] |= (lo & 15) << (4 * (i / 4))
+			case 2:
+				low[64*(i/4)+lane] |= (c & 3) << (2 * (i % 4))
+			}
+			switch l.high {
+			case 1:
+				high[lane] |= hi << i
+			case 2:
+				high[64*(i/4)+lane] |= hi << (2 * (i % 4))
+			}
+		}
+	}
+	return high[64*l.high:]
+}
+
+// Unpack reads block b of the panel w.
+func (f PanelFormat) Unpack(dst *PanelBlock, w []byte, b int) {
+	l := &panelLayouts[f]
+	head, block := l.at(w, b)
+	rest := l.unpackCodes(&dst.Q, block)
+	if l.span == int8Block {
+		for r := range Panel {
+			dst.D[r] = binary.LittleEndian.Uint16(rest[2*r:])
+			if l.min {
+				dst.M[r] = binary.LittleEndian.Uint16(rest[32+2*r:])
+			}
+			dst.S[r], dst.N[r] = [2]uint8{1, 1}, [2]uint8{1, 1}
+		}
+		return
+	}
+	factors := head[64+32*(b%8):]
+	for r := range Panel {
+		dst.D[r] = binary.LittleEndian.Uint16(head[2*r:])
+		dst.M[r] = binary.LittleEndian.Uint16(head[32+2*r:])
+		a, b := factors[r], factors[16+r]
+		switch {
+		case l.halves && l.min:
+			dst.S[r], dst.N[r] = [2]uint8{a & 15, b & 15}, [2]uint8{a >> 4, b >> 4}
+		case l.halves:
+			dst.S[r] = [2]uint8{a, b}
+		default:
+			dst.S[r], dst.N[r] = [2]uint8{a, a}, [2]uint8{b, b}
+		}
+	}
+}
+
+// unpackCodes is the inverse of packCodes.
+func (l *panelLayout) unpackCodes(q *[Panel][32]uint8, block []byte) []byte {
+	part := 512 * l.low / 8
+	low, high := block[:part], block[part:]
+	for r := range Panel {
+		for k := range q[r] {
+			i, lane := k/4, 4*r+k%4
+			var lo, hi uint8
+			switch l.low {
+			case 8:
+				lo = low[64*i+lane]
+			case 4:
+				lo = low[64*(i%4)+lane] >> (4 * (i / 4)) & 15
+			case 2:
+				lo = low[64*(i/4)+lane] >> (2 * (i % 4)) & 3
+			}
+			switch l.high {
+			case 1:
+				hi = high[lane] >> i & 1
+			case 2:
+				hi = high[64*(i/4)+lane] >> (2 * (i % 4)) & 3
+			}
+			if l.top {
+				q[r][k] = lo<<l.high | hi
+			} else {
+				q[r][k] = lo | hi<<4
+			}
+		}
+	}
+	return high[64*l.high:]
+}
+
+// scales returns the factor and the addend of row r, one a half: value = (q - centre)·scale + add.
+func (l *panelLayout) scales(b *PanelBlock, r int) (scale, add [2]float32) {
+	d := widenF16(b.D[r])
+	for h := range 2 {
+		switch {
+		case l.span == int8Block:
+			scale[h] = d
+			if l.min {
+				add[h] = widenF16(b.M[r])
+			}
+		case l.min:
+			scale[h] = d * float32(b.S[r][h])
+			add[h] = -(widenF16(b.M[r]) * float32(b.N[r][h]))
+		default:
+			scale[h] = d * float32(int8(b.S[r][h]))
+		}
+	}
+	return scale, add
+}
+
+// DecodeRow writes row r of the panel w as float32, exactly as the stored format decodes; dst is whole spans.
+func (f PanelFormat) DecodeRow(dst []float32, w []byte, r int) {
+	l := &panelLayouts[f]
+	var b PanelBlock
+	for i := range len(dst) / int8Block {
+		f.Unpack(&b, w, i)
+		scale, add := l.scales(&b, r)
+		for k, q := range b.Q[r] {
+			// The product is exact: 11 bits of the scale, 7 of its factor, 5 of a code.
+			v := float32(int(q)-l.centre) * scale[k/16]
+			if l.min {
+				v += add[k/16]
+			}
+			dst[i*int8Block+k] = v
+		}
+	}
+}
