@@ -232,7 +232,10 @@ func (c *cursor) name(limit int) (string, error) {
 		return "", err
 	}
 	s := string(b)
-	return s, checkName(s, limit)
+	if err := checkName(s, limit); err != nil {
+		return "", err
+	}
+	return s, nil
 }
 
 func checkName(s string, limit int) error {

@@ -51,7 +51,7 @@ const (
 )
 
 // layouts tells for each type its name and how many bytes hold one block of how many elements. The figures are those of
-// ggml_blck_size and ggml_type_size in llama.cpp v0.5.0 (ref/types.py reads them from the library).
+// ggml_blck_size and ggml_type_size in llama.cpp v0.5.0 (ref/blocks.py reads them from the library).
 var layouts = [...]struct {
 	name         string
 	block, bytes int
