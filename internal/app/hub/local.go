@@ -1,0 +1,244 @@
+package hub
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const ggufMagic = "GGUF"
+
+// modelKind is the format of what lies at a path, or empty with the reason.
+func modelKind(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if info.IsDir() {
+		_, err := folderFiles(path)
+		if err != nil {
+			return "", err
+		}
+		return FormatSafetensors, nil
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	head := make([]byte, len(ggufMagic))
+	n, _ := io.ReadFull(f, head)
+	if string(head[:n]) == ggufMagic {
+		return FormatGGUF, nil
+	}
+	switch ext := strings.ToLower(filepath.Ext(path)); {
+	case ext == ".safetensors":
+		return "", hinted("name its folder, which also needs config.json", "%s alone is not a model", path)
+	case isPickle(path):
+		return "", pickleError(path)
+	}
+	return "", fmt.Errorf("%s is not a GGUF file: it begins with %q", path, head[:n])
+}
+
+// isPickle reports whether a name is one of PyTorch's pickles.
+func isPickle(name string) bool {
+	switch strings.ToLower(filepath.Ext(name)) {
+	case ".bin", ".pt", ".pth", ".ckpt", ".pkl":
+		return true
+	}
+	return false
+}
+
+// pickleError says why pickled weights are not read.
+func pickleError(name string) error {
+	return hinted("take a safetensors or GGUF edition of the model",
+		"%s is a pickle: loading it can run any code that its author put in", name)
+}
+
+// modelFile reports whether a file of a model's folder belongs into the store: the weights and what is needed to use them.
+func modelFile(name string) bool {
+	switch name {
+	case "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+		"added_tokens.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+		"model.safetensors.index.json", "LICENSE", "LICENSE.txt", "LICENSE.md":
+		return true
+	}
+	return strings.HasSuffix(name, ".safetensors") && filePattern.MatchString(name)
+}
+
+// chooseFolder picks, from a folder's file names, those of the model, sorted. name is for the errors.
+//
+// Where model*.safetensors exists, other safetensors are the same weights in another layout (Mistral's consolidated) or
+// an adapter.
+func chooseFolder(name string, all []string) ([]string, error) {
+	var files []string
+	named, weights, pickle := false, 0, ""
+	for _, f := range all {
+		named = named || strings.HasPrefix(f, "model") && strings.HasSuffix(f, ".safetensors")
+		if isPickle(f) {
+			pickle = f
+		}
+	}
+	for _, f := range all {
+		tensors := strings.HasSuffix(f, ".safetensors")
+		if !modelFile(f) || tensors && named && !strings.HasPrefix(f, "model") {
+			continue
+		}
+		if tensors {
+			weights++
+		}
+		files = append(files, f)
+	}
+	switch {
+	case weights == 0 && pickle != "":
+		return nil, pickleError(pickle)
+	case weights == 0:
+		return nil, fmt.Errorf("%s holds no safetensors", name)
+	case !slices.Contains(files, "config.json"):
+		return nil, fmt.Errorf("%s holds safetensors and no config.json", name)
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// folderFiles lists the files of the model in a folder.
+func folderFiles(path string) ([]string, error) {
+	list, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, d := range list {
+		info, err := os.Stat(filepath.Join(path, d.Name())) // follows links: hubs' caches are made of them
+		if err == nil && info.Mode().IsRegular() {
+			all = append(all, d.Name())
+		}
+	}
+	files, err := chooseFolder(path, all)
+	if err != nil {
+		for _, f := range all {
+			if strings.HasSuffix(f, ".gguf") {
+				return nil, &Error{err, "did you mean " + filepath.Join(path, f) + "?"}
+			}
+		}
+	}
+	return files, err
+}
+
+// A split GGUF is PREFIX-00001-of-00003.gguf and its siblings, as llama.cpp writes it.
+var shardPattern = regexp.MustCompile(`^(.+)-(\d{5})-of-(\d{5})\.gguf$`)
+
+func shardName(prefix string, i, n int) string {
+	return fmt.Sprintf("%s-%05d-of-%05d.gguf", prefix, i, n)
+}
+
+// maxShards bounds what a name may ask for.
+const maxShards = 1000
+
+// shardsOf returns the names of all shards where name is one of several, and its prefix; else name alone.
+func shardsOf(name string) (prefix string, names []string) {
+	m := shardPattern.FindStringSubmatch(name)
+	if m == nil {
+		return strings.TrimSuffix(name, ".gguf"), []string{name}
+	}
+	n, _ := strconv.Atoi(m[3])
+	if n < 1 || n > maxShards {
+		return strings.TrimSuffix(name, ".gguf"), []string{name}
+	}
+	for i := range n {
+		names = append(names, shardName(m[1], i+1, n))
+	}
+	return m[1], names
+}
+
+// planLocal plans the copy of a GGUF file, all shards of a split one, or a folder.
+func planLocal(path string) (*plan, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	kind, err := modelKind(abs)
+	if err != nil {
+		return nil, err
+	}
+	if err := Check(abs); err != nil { // before gigabytes are copied
+		return nil, err
+	}
+	pl := &plan{source: abs, format: kind, name: filepath.Base(abs)}
+	dir, names := abs, []string(nil)
+	if kind == FormatGGUF {
+		dir = filepath.Dir(abs)
+		pl.name, names = shardsOf(filepath.Base(abs))
+	} else if names, err = folderFiles(abs); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		local := filepath.Join(dir, name)
+		info, err := os.Stat(local)
+		if err != nil {
+			return nil, err
+		}
+		pl.parts = append(pl.parts, part{name: name, local: local, size: info.Size(),
+			version: fmt.Sprintf("%d@%d", info.Size(), info.ModTime().UnixNano())})
+	}
+	return pl, nil
+}
+
+// copyPart copies a local file into the stage, by sharing its blocks where the file system can. An interrupted copy
+// begins anew: reading is no cheaper than writing.
+func (p *pull) copyPart(ctx context.Context, stage string, part *part) (f File, err error) {
+	path := filepath.Join(stage, part.name+partialSuffix)
+	src, err := os.Open(part.local)
+	if err != nil {
+		return File{}, err
+	}
+	defer src.Close()
+	dst, err := p.root.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return File{}, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.root.RemoveAll(stage))
+		}
+	}()
+	defer dst.Close()
+	p.at.Phase = PhaseCopy
+	h := sha256.New()
+	advance := func(n int64) { p.at.Done += n; p.report() }
+	var n int64
+	if clone(dst, src) {
+		n, err = copyTo(ctx, h, dst, advance)
+	} else {
+		if err := p.checkFree(part.size); err != nil {
+			return File{}, err
+		}
+		n, err = copyTo(ctx, io.MultiWriter(dst, h), src, advance)
+	}
+	if err == nil {
+		err = dst.Sync()
+	}
+	if err != nil {
+		return File{}, fmt.Errorf("copy %s: %w", part.local, err)
+	}
+	if n != part.size {
+		return File{}, fmt.Errorf("%s changed from %d to %d bytes while it was copied", part.local, part.size, n)
+	}
+	sum := hex.EncodeToString(h.Sum(nil))
+	if part.sha256 != "" && sum != part.sha256 {
+		return File{}, fmt.Errorf("%s has sha256 %s, want %s", part.local, sum, part.sha256)
+	}
+	return File{Name: part.name, Size: n, SHA256: sum, Version: part.version}, nil
+}

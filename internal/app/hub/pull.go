@@ -1,0 +1,449 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The phases of a pull, in their order.
+const (
+	PhaseResolve  = "resolve"  // asking what the model consists of
+	PhaseCopy     = "copy"     // from the local disk
+	PhaseDownload = "download" // from the network
+	PhaseVerify   = "verify"   // reading again what an earlier run left
+)
+
+// Progress is where a pull stands. Done and Total are bytes over all files; Total is -1 while unknown.
+type Progress struct {
+	Phase       string
+	File        string
+	Done, Total int64
+	Note        string // a remark for the user, such as a wait; the numbers stand beside it
+}
+
+// PullOptions are the wishes for one pull. The zero value takes everything from the environment.
+type PullOptions struct {
+	Name     string         // in the store, instead of one made from the source
+	SHA256   string         // that the single file must have, 64 hexadecimal digits
+	Replace  bool           // a model of that name from another source
+	Progress func(Progress) // called often, from one goroutine
+
+	HubEndpoint string // else $HF_ENDPOINT, else https://huggingface.co
+	HubToken    string // else $HF_TOKEN; sent to the endpoint's origin and nowhere else
+	Registry    string // else $RETORT_REGISTRY, else https://registry.ollama.ai
+
+	StallTimeout time.Duration // the longest silence of a server, 30 s
+	Tries        int           // in a row without gain, 6
+	Backoff      time.Duration // before the second try, 1 s; doubles
+}
+
+// withDefaults fills what was left out.
+func (o PullOptions) withDefaults() PullOptions {
+	first := func(values ...string) string {
+		for _, v := range values {
+			if v != "" {
+				return v
+			}
+		}
+		return ""
+	}
+	o.HubEndpoint = first(o.HubEndpoint, os.Getenv("HF_ENDPOINT"), "https://huggingface.co")
+	o.HubToken = first(o.HubToken, os.Getenv("HF_TOKEN"))
+	o.Registry = first(o.Registry, os.Getenv("RETORT_REGISTRY"), "https://registry.ollama.ai")
+	if o.StallTimeout <= 0 {
+		o.StallTimeout = 30 * time.Second
+	}
+	if o.Tries <= 0 {
+		o.Tries = 6
+	}
+	if o.Backoff <= 0 {
+		o.Backoff = time.Second
+	}
+	return o
+}
+
+// part is one file to bring, and what is known of it beforehand.
+type part struct {
+	name    string   // in the entry
+	local   string   // the file to copy, or empty
+	url     *url.URL // what to download otherwise
+	size    int64    // -1 unknown
+	sha256  string   // or empty
+	version string   // names its state at the source, or empty
+}
+
+// plan is what a source offers for one model.
+type plan struct {
+	name   string // that the source suggests
+	source string
+	format string
+	parts  []part
+}
+
+// pull is one run of Pull.
+type pull struct {
+	PullOptions
+	store    *Store
+	root     *os.Root
+	client   *client
+	hub      *url.URL
+	registry *url.URL
+	at       Progress
+	before   int64 // bytes of the parts that are complete
+}
+
+// Pull brings a model into the store and returns its entry. ref is a GGUF file, a folder with config.json and safetensors,
+// an http(s) URL of a GGUF file, hf:owner/repo[:file] or family:size.
+//
+// A pull that breaks off keeps what it has, and the same call goes on from there. The entry appears when every hash was
+// checked and the model opens. A model that is there and unchanged is returned as it is.
+func (s *Store) Pull(ctx context.Context, arg string, opts PullOptions) (Entry, error) {
+	p := &pull{PullOptions: opts.withDefaults(), store: s, at: Progress{Phase: PhaseResolve, Total: -1}}
+	e, err := p.run(ctx, arg)
+	if p.client != nil {
+		p.client.http.CloseIdleConnections()
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("pull %s: %w", arg, err)
+	}
+	return e, nil
+}
+
+func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
+	if err := p.connect(); err != nil {
+		return Entry{}, err
+	}
+	r, err := parseRef(arg)
+	if err != nil {
+		return Entry{}, err
+	}
+	p.report()
+	pl, err := p.plan(ctx, r)
+	if err != nil {
+		return Entry{}, err
+	}
+	if err := p.settle(pl); err != nil {
+		return Entry{}, err
+	}
+	if p.root, err = p.store.makeRoot(); err != nil {
+		return Entry{}, err
+	}
+	defer p.root.Close()
+	unlock, err := lockName(p.root, pl.name)
+	if err != nil {
+		return Entry{}, err
+	}
+	defer unlock()
+	if e, done, err := p.present(pl); done || err != nil {
+		return e, err
+	}
+	files, err := p.fetch(ctx, pl)
+	if from, perr := parseRef(pl.source); err != nil && perr == nil && from.kind == refHub {
+		err = hubError(from.repo, p.hub, err) // gated models list their files to everyone and refuse here
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return p.commit(pl, files)
+}
+
+// connect sets up the client; no request is made.
+func (p *pull) connect() error {
+	var err error
+	if p.hub, err = parseURL(strings.TrimRight(p.HubEndpoint, "/")); err != nil {
+		return fmt.Errorf("hub endpoint: %w", err)
+	}
+	if p.registry, err = parseURL(strings.TrimRight(p.Registry, "/")); err != nil {
+		return fmt.Errorf("registry: %w", err)
+	}
+	p.client = &client{
+		http: &http.Client{
+			Transport:     newTransport(),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		hub: p.hub, token: p.HubToken, stall: p.StallTimeout, tries: p.Tries, backoff: p.Backoff,
+		note: func(text string) { p.at.Note = text; p.report(); p.at.Note = "" },
+	}
+	return nil
+}
+
+func (p *pull) report() {
+	if p.Progress != nil {
+		p.Progress(p.at)
+	}
+}
+
+// plan asks the source.
+func (p *pull) plan(ctx context.Context, r ref) (*plan, error) {
+	switch r.kind {
+	case refPath:
+		return planLocal(r.path)
+	case refHub:
+		return p.planHub(ctx, r)
+	case refURL:
+		if r, ok := p.hubPage(r.url); ok {
+			return p.planHub(ctx, r)
+		}
+		return p.planURL(ctx, r.url)
+	}
+	if kind, _ := modelKind(r.path); kind != "" {
+		return planLocal(r.path)
+	}
+	return p.planRegistry(ctx, r.name)
+}
+
+// settle decides the name in the store and, from it, the names of GGUF files: a shard's name must keep its number.
+func (p *pull) settle(pl *plan) error {
+	if p.Name != "" {
+		pl.name = p.Name
+	}
+	pl.name = canonical(pl.name)
+	if err := checkName(pl.name); err != nil {
+		return &Error{err, "give it another name with --name"}
+	}
+	if p.SHA256 != "" {
+		want := strings.ToLower(p.SHA256)
+		switch {
+		case !hashPattern.MatchString(want):
+			return fmt.Errorf("sha256 %q: want 64 hexadecimal digits", p.SHA256)
+		case len(pl.parts) != 1:
+			return fmt.Errorf("one sha256 for a model of %d files", len(pl.parts))
+		case pl.parts[0].sha256 != "" && pl.parts[0].sha256 != want:
+			return fmt.Errorf("source offers sha256 %s, want %s", pl.parts[0].sha256, want)
+		}
+		pl.parts[0].sha256 = want
+	}
+	if pl.format == FormatGGUF {
+		for i := range pl.parts {
+			pl.parts[i].name = folder(pl.name) + ".gguf"
+			if len(pl.parts) > 1 {
+				pl.parts[i].name = shardName(folder(pl.name), i+1, len(pl.parts))
+			}
+		}
+	}
+	return nil
+}
+
+// present looks for the model in the store. It is done where the same content is there; another source's content is an
+// error unless it shall be replaced.
+func (p *pull) present(pl *plan) (e Entry, done bool, err error) {
+	folders, err := p.store.folders(p.root)
+	if err != nil {
+		return Entry{}, false, err
+	}
+	for _, dir := range folders {
+		if dir != folder(pl.name) {
+			if strings.EqualFold(dir, folder(pl.name)) {
+				return Entry{}, false, hinted("give it another name with --name",
+					"name %s differs from %s only in case", pl.name, unfolder(dir))
+			}
+			continue
+		}
+		e, err := p.store.entry(p.root, dir)
+		if err != nil {
+			continue // damaged: this pull mends it
+		}
+		if pl.matches(e) {
+			return e, true, nil
+		}
+		if e.Source != pl.source && !p.Replace {
+			return Entry{}, false, hinted("give it another name with --name, or retort rm "+pl.name+" first",
+				"name %s is taken by a model from %s", pl.name, e.Source)
+		}
+	}
+	return Entry{}, false, nil
+}
+
+// matches reports whether the entry surely holds what the plan would bring.
+func (pl *plan) matches(e Entry) bool {
+	if e.Format != pl.format || len(e.Files) != len(pl.parts) {
+		return false
+	}
+	for i, part := range pl.parts {
+		f := e.Files[i]
+		bySHA := part.sha256 != "" && part.sha256 == f.SHA256
+		byVersion := part.sha256 == "" && part.version != "" && part.version == f.Version && e.Source == pl.source
+		if f.Name != part.name || !bySHA && !byVersion || part.size >= 0 && part.size != f.Size {
+			return false
+		}
+	}
+	return true
+}
+
+func stageDir(name string) string { return filepath.Join(partialDir, folder(name)) }
+func oldDir(name string) string   { return filepath.Join(partialDir, folder(name)+".old") }
+
+// fetch brings every part into the stage and returns them with their hashes.
+func (p *pull) fetch(ctx context.Context, pl *plan) ([]File, error) {
+	stage := stageDir(pl.name)
+	if err := p.openStage(stage, pl); err != nil {
+		return nil, err
+	}
+	p.at.Total = 0
+	for _, part := range pl.parts {
+		if part.size < 0 {
+			p.at.Total = -1
+			break
+		}
+		p.at.Total += part.size
+	}
+	if pl.parts[0].local == "" {
+		if err := p.checkFree(p.missing(stage, pl)); err != nil {
+			return nil, err
+		}
+	}
+	var files []File
+	for i := range pl.parts {
+		part := &pl.parts[i]
+		p.at.File, p.at.Done = part.name, p.before
+		f, err := p.fetchPart(ctx, stage, part)
+		if err != nil {
+			return nil, err
+		}
+		p.before += f.Size
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func (p *pull) fetchPart(ctx context.Context, stage string, part *part) (File, error) {
+	if part.local != "" {
+		return p.copyPart(ctx, stage, part)
+	}
+	d := &download{pull: p, part: part, path: filepath.Join(stage, part.name+partialSuffix)}
+	return d.run(ctx)
+}
+
+// openStage makes the folder of the unfinished pull and clears it of what belongs to none of its parts. A part that lost
+// its suffix in an earlier commit gets it back.
+func (p *pull) openStage(stage string, pl *plan) error {
+	if info, err := p.root.Lstat(stage); err == nil && !info.IsDir() {
+		if err := p.root.Remove(stage); err != nil {
+			return err
+		}
+	}
+	if err := p.root.Mkdir(stage, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make %s: %w", stage, err)
+	}
+	keep := map[string]bool{}
+	for _, part := range pl.parts {
+		keep[part.name+partialSuffix], keep[part.name+stateSuffix] = true, true
+		from, to := filepath.Join(stage, part.name), filepath.Join(stage, part.name+partialSuffix)
+		if _, err := p.root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			if err := p.root.Rename(from, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	list, err := fs.ReadDir(p.root.FS(), filepath.ToSlash(stage))
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if !keep[d.Name()] || !d.Type().IsRegular() {
+			if err := p.root.RemoveAll(filepath.Join(stage, d.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return p.root.RemoveAll(oldDir(pl.name))
+}
+
+// missing is how many bytes of known sizes the stage lacks.
+func (p *pull) missing(stage string, pl *plan) int64 {
+	var n int64
+	for _, part := range pl.parts {
+		if part.size < 0 {
+			continue
+		}
+		n += part.size
+		if info, err := p.root.Lstat(filepath.Join(stage, part.name+partialSuffix)); err == nil {
+			n -= min(info.Size(), part.size)
+		}
+	}
+	return n
+}
+
+// checkFree refuses to begin what cannot end. A disk that does not tell is no reason to stop.
+func (p *pull) checkFree(need int64) error {
+	free, err := p.store.free(p.store.dir())
+	if err != nil || need <= free {
+		return nil
+	}
+	return hinted("free some space, or set RETORT_HOME to a folder on a larger disk",
+		"disk too full: needs %s more in %s, %s free", bytesText(need), p.store.dir(), bytesText(free))
+}
+
+// commit gives the stage's files their names, checks that the model opens, writes the manifest and moves the folder to
+// its place.
+func (p *pull) commit(pl *plan, files []File) (Entry, error) {
+	e := Entry{Name: pl.name, Source: pl.source, Format: pl.format, SHA256: sumOf(files),
+		Date: time.Now().UTC().Truncate(time.Second), Files: files}
+	stage, dir, old := stageDir(pl.name), folder(pl.name), oldDir(pl.name)
+	for _, f := range files {
+		e.Size += f.Size
+		from := filepath.Join(stage, f.Name+partialSuffix)
+		if err := p.root.Rename(from, filepath.Join(stage, f.Name)); err != nil {
+			return Entry{}, err
+		}
+	}
+	check := filepath.Join(p.store.dir(), stage)
+	if e.Format == FormatGGUF {
+		check = filepath.Join(check, files[0].Name)
+	}
+	if err := Check(check); err != nil {
+		return Entry{}, p.unusable(stage, pl, err)
+	}
+	for _, f := range files {
+		p.root.Remove(filepath.Join(stage, f.Name+stateSuffix))
+	}
+	data, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return Entry{}, err
+	}
+	if err := writeSynced(p.root, filepath.Join(stage, manifestName), append(data, '\n')); err != nil {
+		return Entry{}, err
+	}
+	if _, err := p.root.Lstat(dir); err == nil {
+		if err := p.root.Rename(dir, old); err != nil {
+			return Entry{}, err
+		}
+	}
+	if err := p.root.Rename(stage, dir); err != nil {
+		p.root.Rename(old, dir) // nothing to put back where there was no older one
+		return Entry{}, err
+	}
+	p.root.RemoveAll(old) // what stays in the way of this is cleared by the next pull of the name
+	return p.store.entry(p.root, dir)
+}
+
+// unusable tells that the files came over well and do not open. They are kept only where their hashes say that another
+// download would bring the same.
+func (p *pull) unusable(stage string, pl *plan, err error) error {
+	for _, part := range pl.parts {
+		if part.local != "" || part.sha256 == "" {
+			return errors.Join(fmt.Errorf("not a usable model: %w", err), p.root.RemoveAll(stage))
+		}
+	}
+	return hinted("a later version of retort may read it; retort rm "+pl.name+" drops it",
+		"not a usable model, though all hashes are right (kept aside): %w", err)
+}
+
+// writeSynced writes a file so that it survives a power cut once this returns.
+func writeSynced(root *os.Root, name string, data []byte) error {
+	f, err := root.Create(name)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
