@@ -119,7 +119,7 @@ func (w *Writer) commit(ctx context.Context) error {
 	if w.align != 0 && w.align != align {
 		return fmt.Errorf("%s: became %d after tensors were added for %d", alignmentKey, align, w.align)
 	}
-	out := &output{ctx: ctx, buf: bufio.NewWriterSize(w.file, 1<<20), align: int64(align)}
+	out := newOutput(ctx, w.file, align)
 	if err := w.writeHeader(out); err != nil {
 		return err
 	}
@@ -204,6 +204,10 @@ type output struct {
 	buf   *bufio.Writer
 	n     int64
 	align int64
+}
+
+func newOutput(ctx context.Context, w io.Writer, align int) *output {
+	return &output{ctx: ctx, buf: bufio.NewWriterSize(w, 1<<20), align: int64(align)}
 }
 
 func (o *output) Write(p []byte) (int, error) {
