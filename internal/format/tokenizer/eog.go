@@ -1,0 +1,55 @@
+package tokenizer
+
+// endNames are the tokens that end a generation in some model, by their text: files name one EOS, but chat models also
+// stop at the end of a turn or message. The list is llama.cpp's, with DeepSeek-Coder's <|EOT|>.
+var endNames = []string{
+	"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
+	"<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
+	"<eos>", "<｜end▁of▁sentence｜>", "<|EOT|>",
+}
+
+// nextFileNames end a generation in fill-in-the-middle models: padding, and the start of the next file.
+var nextFileNames = []string{
+	"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]",
+	"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>",
+}
+
+// fillNames are the other marks of fill-in-the-middle.
+var fillNames = []string{
+	"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>", "<|prefix|>",
+	"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|code_suffix|>", "<|suffix|>",
+	"<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|code_middle|>", "<|middle|>",
+}
+
+// controlNames are control tokens whatever type a file gives them: some old conversions call them normal, and text
+// could then end a turn.
+var controlNames = func() map[string]bool {
+	set := map[string]bool{}
+	for _, names := range [][]string{endNames, nextFileNames, fillNames} {
+		for _, name := range names {
+			set[name] = true
+		}
+	}
+	return set
+}()
+
+// findEnds collects the ids that end a generation: those of the names, and the ids that a file gave.
+func (t *Tokenizer) findEnds(ids ...int) {
+	t.eog = map[int]bool{}
+	for _, names := range [][]string{endNames, nextFileNames} {
+		for _, name := range names {
+			if id, ok := t.byText[name]; ok {
+				t.eog[int(id)] = true
+			}
+		}
+	}
+	has := func(name string) bool { _, ok := t.byText[name]; return ok }
+	if has("<|end|>") && (has("<|call|>") && has("<|return|>") || has("<|calls|>") && has("<|flush|>")) {
+		delete(t.eog, int(t.byText["<|end|>"])) // in these formats it ends one message of several
+	}
+	for _, id := range append(ids, t.EOS) {
+		if id >= 0 {
+			t.eog[id] = true
+		}
+	}
+}

@@ -1,0 +1,65 @@
+package tokenizer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// pretokenizer is how one family of byte-level BPE models cuts text into words before it merges inside them.
+type pretokenizer struct {
+	stages       []stage
+	ignoreMerges bool // a word that is a token is that token, whatever the merges would make of it
+	addBOS       bool // what a missing tokenizer.ggml.add_bos_token means
+}
+
+// pretokenizers maps tokenizer.ggml.pre to how words are cut. The names are llama.cpp's; several vocabularies share one
+// expression.
+var pretokenizers = func() map[string]pretokenizer {
+	llama := llama3{digits: 3, word: letter}
+	qwen := llama3{digits: 1, word: letter}
+	qwen35 := llama3{digits: 1, word: letter | mark}
+	table := map[string]pretokenizer{}
+	for _, row := range []struct {
+		names string
+		pre   pretokenizer
+	}{
+		{"gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe gigachat a.x-4.0 mellum " +
+			"modern-bert exaone4 mpt olmo jais trillion granite-docling", pretokenizer{stages: []stage{gpt2}}},
+		{"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", pretokenizer{stages: []stage{digits(1), gpt2}}},
+		{"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
+			pretokenizer{stages: []stage{llama.match}, ignoreMerges: true, addBOS: true}},
+		{"dbrx smaug-bpe glm4 chatglm-bpe", pretokenizer{stages: []stage{llama.match}}},
+		{"qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", pretokenizer{stages: []stage{qwen.match}}},
+		{"qwen35", pretokenizer{stages: []stage{qwen35.match}}},
+		{"deepseek-llm", pretokenizer{stages: deepseekLLM(false)}},
+		{"deepseek-coder", pretokenizer{stages: deepseekCoder(false)}},
+		{"deepseek-v3 joyai-llm hunyuan-dense hy_v4", pretokenizer{stages: []stage{digits(3), kanaHan, deepseek3}}},
+		{"falcon", pretokenizer{stages: []stage{falconMarks(true), gpt2, threeDigits}}},
+		{"default", pretokenizer{stages: []stage{falconMarks(false), gpt2, digits(0), threeDigits}}},
+		{"gpt-4o llama4 kanana2 talkie minimax-m2", pretokenizer{stages: []stage{o200k{digits: 3, suffix: true}.match}}},
+		{"tekken", pretokenizer{stages: []stage{o200k{digits: 1}.match}, ignoreMerges: true, addBOS: true}},
+	} {
+		for name := range strings.FieldsSeq(row.names) {
+			table[name] = row.pre
+		}
+	}
+	return table
+}()
+
+// pretokenizerNamed returns the pre-tokenizer of a GGUF file; an absent name is "default".
+func pretokenizerNamed(name string) (pretokenizer, error) {
+	if name == "" {
+		name = "default"
+	}
+	pre, ok := pretokenizers[name]
+	if !ok {
+		known := make([]string, 0, len(pretokenizers))
+		for name := range pretokenizers {
+			known = append(known, name)
+		}
+		slices.Sort(known)
+		return pre, fmt.Errorf("unknown pre-tokenizer %q; known are %s", name, strings.Join(known, ", "))
+	}
+	return pre, nil
+}

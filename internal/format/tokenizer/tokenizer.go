@@ -1,0 +1,153 @@
+// Package tokenizer turns text into token ids and ids into bytes: byte-level BPE as GPT-2, Llama 3, Qwen and DeepSeek
+// use it, BPE over characters with byte fallback, and SentencePiece as Llama 2 uses it. Vocabularies come from GGUF
+// metadata or from a tokenizer.json.
+//
+// It knows no models, no chat templates and no prompts. Text is text: an added token such as <|im_end|> becomes one id
+// only where the caller asks for it, because whoever wrote the text could otherwise end a turn.
+//
+// Open this file first, then bpe.go (the merges), scan.go (how words are cut) and added.go (added tokens).
+package tokenizer
+
+import (
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// A Tokenizer is one vocabulary with everything needed to use it. It does not change once made and is safe for
+// concurrent use.
+type Tokenizer struct {
+	BOS, EOS, UNK, PAD int  // ids, -1 where the vocabulary has none
+	AddBOS, AddEOS     bool // whether the model wants BOS before, EOS after a text; Encode adds neither
+
+	vocabulary
+	scheme     scheme
+	added      matcher
+	normalize  []normalizer // of tokenizer.json, on what lies between added tokens
+	spacePad   bool         // the text after the start or an added token gets a space in front (SentencePiece)
+	repairUTF8 bool         // not every byte has a token: what is not UTF-8 becomes U+FFFD, as in llama.cpp
+	eog        map[int]bool
+	pre        string   // tokenizer.ggml.pre of this vocabulary, "" for SentencePiece and where no name fits
+	merges     []string // as GGUF stores them, for Metadata
+	scores     []float32
+	scratch    sync.Pool // of *scratch
+}
+
+// scheme is how text without added tokens becomes ids.
+type scheme interface {
+	encode(dst []int, text string, s *scratch) []int
+}
+
+// Options say what text may become. With the zero value it becomes ordinary tokens, and of the added tokens only those
+// that cannot be mistaken for markup, such as a run of spaces: right for everything that others wrote.
+type Options struct {
+	// Special lets every added token match, control tokens too: for chat templates, and for tokenize --special. It is
+	// what HF tokenizers do by default and llama.cpp does with parse_special.
+	Special bool
+	// UserDefined lets added tokens that are not control tokens match even where they look like markup, such as
+	// <tool_call>: what llama.cpp does without parse_special, and HF tokenizers with encode_special_tokens.
+	UserDefined bool
+}
+
+// Encode returns the ids of text. It adds no BOS and no EOS.
+func (t *Tokenizer) Encode(text string, o Options) []int {
+	if text == "" {
+		return nil
+	}
+	s, _ := t.scratch.Get().(*scratch)
+	if s == nil {
+		s = new(scratch)
+	}
+	defer t.scratch.Put(s)
+	if t.repairUTF8 && !utf8.ValidString(text) {
+		text = repair(text)
+	}
+	ids := make([]int, 0, len(text)/3+4)
+	atStart := true // of the text, or behind an added token
+	for _, f := range t.added.partition(text, o, t.normalized) {
+		if f.id >= 0 {
+			ids, atStart = append(ids, int(f.id)), true
+			continue
+		}
+		piece := f.text
+		if t.spacePad && atStart {
+			piece = " " + piece
+		}
+		ids, atStart = t.scheme.encode(ids, piece, s), false
+	}
+	return ids
+}
+
+// repair replaces every byte of s that is not UTF-8 by U+FFFD. strings.ToValidUTF8 would make one of a run.
+func repair(s string) string {
+	var b strings.Builder
+	for _, r := range s { // an invalid byte ranges as U+FFFD
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// normalized applies the normalizers to a piece of text. first says that the text starts with it.
+func (t *Tokenizer) normalized(piece string, first bool) string {
+	for _, n := range t.normalize {
+		piece = n(piece, first)
+	}
+	return piece
+}
+
+// Decode returns the text of ids without control tokens. Where the tokenizer puts a space before every text, one leading
+// space is taken off again. The result holds U+FFFD for nothing: bytes that are not UTF-8 stay as they are.
+func (t *Tokenizer) Decode(ids []int) string { return t.decode(ids, false) }
+
+// DecodeSpecial is Decode with the text of control tokens.
+func (t *Tokenizer) DecodeSpecial(ids []int) string { return t.decode(ids, true) }
+
+func (t *Tokenizer) decode(ids []int, special bool) string {
+	var b []byte
+	start := true // nothing but control tokens so far
+	for _, id := range ids {
+		if special && t.IsSpecial(id) {
+			b = append(b, t.text[id]...)
+			continue
+		}
+		n := len(b)
+		b = t.AppendToken(b, id)
+		if start && len(b) > n {
+			start = false
+			if t.spacePad && b[n] == ' ' && t.kind[id] != userDefined {
+				b = append(b[:n], b[n+1:]...)
+			}
+		}
+	}
+	return string(b)
+}
+
+// AppendToken appends the bytes that id stands for in text: none for control tokens and ids that are not in the
+// vocabulary. The bytes of one token need not be whole UTF-8 sequences; see Stream.
+func (t *Tokenizer) AppendToken(dst []byte, id int) []byte { return append(dst, t.Bytes(id)...) }
+
+// Vocab is the number of ids: 0 to Vocab()-1. A model's output may be wider, padded.
+func (t *Tokenizer) Vocab() int { return len(t.text) }
+
+// Token is the token as the vocabulary spells it, in GPT-2's byte alphabet or with ▁ for a space; "" for ids that are
+// not in the vocabulary.
+func (t *Tokenizer) Token(id int) string {
+	if id < 0 || id >= len(t.text) {
+		return ""
+	}
+	return t.text[id]
+}
+
+// ID finds a token by its spelling in the vocabulary.
+func (t *Tokenizer) ID(token string) (int, bool) {
+	id, ok := t.byText[token]
+	return int(id), ok
+}
+
+// IsSpecial reports whether id is a control token or the unknown token: one that stands for no text.
+func (t *Tokenizer) IsSpecial(id int) bool {
+	return id >= 0 && id < len(t.kind) && (t.kind[id] == control || t.kind[id] == unknown)
+}
+
+// IsEOG reports whether a model that chooses id has finished: EOS, the end of a turn, the end of a message.
+func (t *Tokenizer) IsEOG(id int) bool { return t.eog[id] }
