@@ -80,6 +80,7 @@ func (f *File) readHead(c *cursor) (tensors, pairs int, err error) {
 }
 
 func (f *File) readPairs(c *cursor, n int) error {
+	f.Metadata = Metadata{pairs: make([]pair, 0, n), index: make(map[string]int, n)}
 	for i := range n {
 		key, err := c.name(maxKey)
 		if err != nil {
