@@ -1,0 +1,303 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A pull that is stopped at any byte goes on from there: the second run asks for the rest alone.
+func TestResumeAfterCancel(t *testing.T) {
+	data := model(t, 40_000, 1)
+	rng := rand.New(rand.NewPCG(7, 7))
+	for i := range 12 {
+		at := rng.Int64N(int64(len(data)))
+		t.Run(fmt.Sprint(i, "@", at), func(t *testing.T) {
+			h, s := newFakeHub(t), newStore(t)
+			h.add("acme/tiny", "tiny-Q4_K_M.gguf", data)
+			h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+				if n == 1 {
+					w.(*countingWriter).pause = 200 * time.Microsecond
+				}
+				return false
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			o := h.options()
+			o.Progress = func(p Progress) {
+				if p.Phase == PhaseDownload && p.Done >= at {
+					cancel()
+				}
+			}
+			_, err := s.Pull(ctx, "hf:acme/tiny", o)
+			if !errors.Is(err, context.Canceled) {
+				t.Fatalf("cancelled pull: %v", err)
+			}
+			wantNothing(t, s)
+			kept := int64(0)
+			if info, err := os.Stat(filepath.Join(s.dir(), partialDir, "tiny-Q4_K_M", "tiny-Q4_K_M.gguf.partial")); err == nil {
+				kept = info.Size()
+			}
+			if kept > 0 && !strings.Contains(err.Error(), "kept") {
+				t.Errorf("error does not say that %d bytes are kept: %v", kept, err)
+			}
+			requests, _ := h.counts()
+			o.Progress = nil
+			e := mustPull(t, s, "hf:acme/tiny", o)
+			wantContent(t, s, e, data)
+			requests2, _ := h.counts()
+			got, want := int64(0), int64(len(data))-kept
+			for _, n := range h.sent[requests:] { // the first handler may still be writing to nobody
+				got += n
+			}
+			if got != want {
+				t.Errorf("second run was sent %d bytes, want %d (%d were kept)", got, want, kept)
+			}
+			if kept > 0 && kept < int64(len(data)) {
+				r := h.fetch[len(h.fetch)-1]
+				if requests2-requests != 1 || r.Header.Get("Range") != fmt.Sprintf("bytes=%d-", kept) || r.Header.Get("If-Range") == "" {
+					t.Errorf("%d requests, the last with Range %q, If-Range %q", requests2-requests, r.Header.Get("Range"), r.Header.Get("If-Range"))
+				}
+			}
+			if left := leftovers(t, s); len(left) > 0 {
+				t.Errorf("left over: %v", left)
+			}
+		})
+	}
+}
+
+// Connections that break are taken up within one run, and no byte is sent twice.
+func TestBrokenConnections(t *testing.T) {
+	data := model(t, 40_000, 2)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		if n < 5 {
+			cutAfter(w, r, data, 30_001)
+		}
+		return false
+	}
+	var notes []string
+	o := h.options()
+	o.Progress = func(p Progress) {
+		if p.Note != "" {
+			notes = append(notes, p.Note)
+		}
+	}
+	e := mustPull(t, s, "tiny:1b", o)
+	wantContent(t, s, e, data)
+	if _, sent := h.counts(); sent != int64(len(data)) {
+		t.Errorf("%d bytes sent for a file of %d", sent, len(data))
+	}
+	if len(notes) != 4 || !strings.Contains(notes[0], "trying again") {
+		t.Errorf("notes %q, want four waits", notes)
+	}
+}
+
+func TestTriesAreBounded(t *testing.T) {
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = model(t, 10_000, 3)
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		cutAfter(w, r, data, 100)
+		return true
+	}
+	o := h.options()
+	o.Tries = 3
+	_, err := s.Pull(t.Context(), "tiny:1b", o)
+	if requests, _ := h.counts(); err == nil || requests != 3 || !strings.Contains(err.Error(), "3 tries") {
+		t.Fatalf("%d requests, error %v; want three tries", requests, err)
+	}
+	if !strings.Contains(err.Error(), "300 bytes") || hint(err) == "" {
+		t.Errorf("error %q with hint %q does not say what is kept", err, hint(err))
+	}
+	h.serve = nil
+	wantContent(t, s, mustPull(t, s, "tiny:1b", o), h.images["tiny:1b"])
+}
+
+func TestStalledBody(t *testing.T) {
+	data := model(t, 20_000, 4)
+	stall := func(w http.ResponseWriter, r *http.Request, n int64) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		w.Header().Set("ETag", `"tag-`+shaOf(data)[:8]+`"`)
+		w.Write(data[:n])
+		http.NewResponseController(w.(*countingWriter).ResponseWriter).Flush()
+		<-r.Context().Done()
+	}
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	o := h.options()
+	o.StallTimeout, o.Tries = 80*time.Millisecond, 2
+	h.serve = func(w http.ResponseWriter, r *http.Request, _ []byte, n int) bool {
+		if n == 1 {
+			stall(w, r, 20_000)
+			return true
+		}
+		return false
+	}
+	wantContent(t, s, mustPull(t, s, "tiny:1b", o), data)
+	if _, sent := h.counts(); sent != int64(len(data)) {
+		t.Errorf("%d bytes sent for a file of %d", sent, len(data))
+	}
+
+	h, s = newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	o.HubEndpoint, o.Registry = h.hub.URL, h.hub.URL
+	h.serve = func(w http.ResponseWriter, r *http.Request, _ []byte, n int) bool {
+		<-r.Context().Done() // not even a header
+		return true
+	}
+	begin := time.Now()
+	if _, err := s.Pull(t.Context(), "tiny:1b", o); !errors.Is(err, errStalled) {
+		t.Errorf("silent server: %v", err)
+	}
+	if d := time.Since(begin); d > 2*time.Second {
+		t.Errorf("gave up after %v", d)
+	}
+}
+
+func TestServerWithoutRanges(t *testing.T) {
+	data := model(t, 20_000, 5)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		if n == 1 {
+			cutAfter(w, r, data, 50_000)
+		}
+		r.Header.Del("Range")
+		return false
+	}
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	if requests, sent := h.counts(); requests != 2 || sent != int64(len(data))+50_000 {
+		t.Errorf("%d requests, %d bytes", requests, sent)
+	}
+}
+
+// A file that changes at a URL between two runs is fetched anew, never mixed.
+func TestChangedBetweenRuns(t *testing.T) {
+	first, second := model(t, 20_000, 6), model(t, 20_000, 7)
+	if len(first) != len(second) {
+		t.Fatal("the two editions should have one size")
+	}
+	for _, head := range []bool{true, false} {
+		data, cut := first, true
+		url := serveFile(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodHead && !head {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return
+			}
+			if cut && r.Method == http.MethodGet {
+				w.Header().Set("ETag", `"tag-`+shaOf(data)[:8]+`"`)
+				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+				w.Write(data[:30_000])
+				http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}
+			serveBlob(w, r, data)
+		})
+		s := newStore(t)
+		o := PullOptions{Tries: 1}
+		if _, err := s.Pull(t.Context(), url, o); err == nil {
+			t.Fatal("cut pull succeeded")
+		}
+		data, cut = second, false
+		e := mustPull(t, s, url, o)
+		wantContent(t, s, e, second)
+	}
+}
+
+func TestWrongBytes(t *testing.T) {
+	data := model(t, 20_000, 8)
+	bad := bytes.Clone(data)
+	bad[len(bad)/2] ^= 1
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	h.serve = func(w http.ResponseWriter, r *http.Request, _ []byte, n int) bool {
+		w.Header().Set("ETag", `"x"`)
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(bad))
+		return true
+	}
+	_, err := s.Pull(t.Context(), "tiny:1b", h.options())
+	if err == nil || !strings.Contains(err.Error(), shaOf(bad)) || !strings.Contains(err.Error(), shaOf(data)) {
+		t.Fatalf("wrong hash: %v", err)
+	}
+	wantNothing(t, s)
+	for _, f := range leftovers(t, s) {
+		if strings.HasSuffix(f, partialSuffix) {
+			t.Errorf("wrong bytes are kept in %s", f)
+		}
+	}
+	h.serve = nil
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+}
+
+// A damaged partial file is found out by the hash and does not stay in the way.
+func TestDamagedPartial(t *testing.T) {
+	data := model(t, 20_000, 9)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		cutAfter(w, r, data, 40_000)
+		return true
+	}
+	o := h.options()
+	o.Tries = 1
+	if _, err := s.Pull(t.Context(), "tiny:1b", o); err == nil {
+		t.Fatal("cut pull succeeded")
+	}
+	partial := filepath.Join(s.dir(), partialDir, "tiny@1b", "tiny@1b.gguf.partial")
+	if err := os.WriteFile(partial, make([]byte, 40_000), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.serve = nil
+	if _, err := s.Pull(t.Context(), "tiny:1b", o); err == nil || !strings.Contains(err.Error(), "discarded") {
+		t.Fatalf("damaged partial: %v", err)
+	}
+	wantContent(t, s, mustPull(t, s, "tiny:1b", o), data)
+
+	// One that is longer than the file is not read on from.
+	if err := s.Remove("tiny:1b"); err != nil {
+		t.Fatal(err)
+	}
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		cutAfter(w, r, data, 40_000)
+		return true
+	}
+	if _, err := s.Pull(t.Context(), "tiny:1b", o); err == nil {
+		t.Fatal("cut pull succeeded")
+	}
+	if err := os.WriteFile(partial, make([]byte, len(data)+1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.serve = nil
+	wantContent(t, s, mustPull(t, s, "tiny:1b", o), data)
+}
+
+// A process that dies inside the last step leaves a stage that the next pull only has to move.
+func TestDeathInCommit(t *testing.T) {
+	data := model(t, 10_000, 10)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	mustPull(t, s, "tiny:1b", h.options())
+	dir := s.dir()
+	stage := filepath.Join(dir, partialDir, "tiny@1b")
+	if err := os.Rename(filepath.Join(dir, "tiny@1b"), stage); err != nil {
+		t.Fatal(err)
+	}
+	state := fmt.Sprintf(`{"size":%d,"sha256":%q}`, len(data), shaOf(data))
+	if err := os.WriteFile(filepath.Join(stage, "tiny@1b.gguf.partial.json"), []byte(state), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, before := h.counts()
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	if _, after := h.counts(); after != before {
+		t.Errorf("%d bytes fetched again", after-before)
+	}
+}
