@@ -1,0 +1,125 @@
+// Package weights opens the stored tensors of a model, whatever file they lie in, and binds them to the shapes a
+// model wants: everything that is missing, misshapen or left over is told in one error.
+//
+// Names are GGUF's ("blk.0.attn_q.weight"); names.go translates those of Hugging Face's safetensors. It does not
+// know what a model computes. Open this file first.
+package weights
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"retort/internal/compute/quant"
+)
+
+// A Tensor is one stored tensor. Dims are outermost first: a matrix is [out, in].
+type Tensor struct {
+	Name string // GGUF's name
+	Type quant.Type
+	Dims []int
+	Data []byte // as stored; gone when the source is closed
+}
+
+// Elements is the product of the dims.
+func (t Tensor) Elements() int {
+	n := 1
+	for _, d := range t.Dims {
+		n *= d
+	}
+	return n
+}
+
+// Floats decodes the whole tensor.
+func (t Tensor) Floats() []float32 {
+	dst := make([]float32, t.Elements())
+	quant.Decode(t.Type, dst, t.Data)
+	return dst
+}
+
+// Source gives tensors by GGUF's name.
+type Source interface {
+	Tensor(name string) (Tensor, bool)
+	Names() []string // in the file's order
+	Close() error
+}
+
+// A Binder looks tensors up for a model and remembers what did not fit.
+type Binder struct {
+	src    Source
+	used   map[string]bool
+	faults []string
+}
+
+// NewBinder returns a Binder over src.
+func NewBinder(src Source) *Binder { return &Binder{src: src, used: map[string]bool{}} }
+
+// Has says whether there is a tensor of that name.
+func (b *Binder) Has(name string) bool {
+	_, ok := b.src.Tensor(name)
+	return ok
+}
+
+// Tensor returns the tensor name of shape dims. If it is missing or has another shape, that is remembered for Err, and
+// the result has no data.
+func (b *Binder) Tensor(name string, dims ...int) Tensor {
+	t, ok := b.src.Tensor(name)
+	b.used[name] = true
+	if !ok {
+		b.faults = append(b.faults, fmt.Sprintf("%s: missing, want shape %v", name, dims))
+		return Tensor{Name: name}
+	}
+	if !fits(t.Dims, dims) {
+		b.faults = append(b.faults, fmt.Sprintf("%s: shape %v, want %v", name, t.Dims, dims))
+		return Tensor{Name: name}
+	}
+	return t
+}
+
+// fits compares shapes; outermost ones may be left out on either side.
+func fits(have, want []int) bool {
+	for len(have) > len(want) && have[0] == 1 {
+		have = have[1:]
+	}
+	for len(want) > len(have) && want[0] == 1 {
+		want = want[1:]
+	}
+	if len(have) != len(want) {
+		return false
+	}
+	for i := range have {
+		if have[i] != want[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// Fault remembers a complaint of the caller's.
+func (b *Binder) Fault(name string, err error) {
+	b.faults = append(b.faults, fmt.Sprintf("%s: %v", name, err))
+}
+
+// Ignore says that a tensor may be there without being used.
+func (b *Binder) Ignore(name string) { b.used[name] = true }
+
+const mostFaults = 20 // lines of an error; the rest is counted
+
+// Err returns one error that lists every fault, and every tensor that nobody asked for.
+func (b *Binder) Err() error {
+	faults := b.faults
+	for _, name := range b.src.Names() {
+		if !b.used[name] {
+			faults = append(faults, name+": not part of this architecture")
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	sort.Strings(faults)
+	count, more := len(faults), ""
+	if n := len(faults) - mostFaults; n > 0 {
+		faults, more = faults[:mostFaults], fmt.Sprintf("\n  … and %d more", n)
+	}
+	return fmt.Errorf("weights: %d tensors do not fit:\n  %s%s", count, strings.Join(faults, "\n  "), more)
+}

@@ -1,0 +1,300 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+
+	"retort/internal/compute/op"
+	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
+	"retort/internal/compute/tensor"
+	"retort/internal/format/gguf"
+	"retort/internal/format/weights"
+)
+
+// LoadOptions say what the loaded model is for.
+type LoadOptions struct {
+	// Train makes every weight a trainable Dense in float32 (master) that multiplies in Precision.
+	Train     bool
+	Precision tensor.Precision
+	// Pool, if not nil, shares the work of repacking weights.
+	Pool *par.Pool
+}
+
+// Load opens the model at path, a GGUF file or a folder with config.json and safetensors.
+func Load(path string, opts LoadOptions) (*Model, error) {
+	src, c, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := Bind(c, src, opts)
+	if err != nil {
+		src.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+// open reads the configuration and the tensor table.
+func open(path string) (weights.Source, Config, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, Config{}, err
+	}
+	c, err := ConfigFromGGUF(f)
+	if err != nil {
+		f.Close()
+		return nil, c, fmt.Errorf("%s: %w", path, err)
+	}
+	return weights.FromGGUF(f), c, nil
+}
+
+// loader binds tensors and makes weights of them.
+type loader struct {
+	*weights.Binder
+	opts   LoadOptions
+	arena  *quant.Arena // where repacked weights lie
+	params []Param
+}
+
+// Param is one stored tensor of a model: what an optimizer updates and a file is written from. Either Weight or
+// Vector is set.
+type Param struct {
+	Name   string
+	Dims   []int
+	Weight *tensor.Dense
+	Vector *tensor.Vector
+	parts  []*tensor.Dense // the experts of one stored tensor
+}
+
+// Bind makes a model of the tensors of src.
+func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool)}
+	l.Ignore("rope_freqs.weight")
+	m := &Model{Config: c, close: func() error { return errors.Join(l.arena.Close(), src.Close()) }}
+	m.Embed = l.weight("token_embd.weight", c.Vocab, c.Width)
+	m.Norm = l.vector("output_norm.weight", c.Width)
+	m.Head = m.Embed
+	if !c.Tied {
+		m.Head = l.weight("output.weight", c.Vocab, c.Width)
+	}
+	rope := op.NewRopeTable(c.Rope.frequencies(), c.Rope.Pairs, c.Rope.magnitude())
+	for i := range c.Layers {
+		m.Blocks = append(m.Blocks, l.block(c, i, rope))
+	}
+	m.params = l.params
+	if err := l.Err(); err != nil {
+		l.arena.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
+	name := func(s string) string { return fmt.Sprintf("blk.%d.%s", i, s) }
+	b := &Block{AttnNorm: l.vector(name("attn_norm.weight"), c.Width), FFNNorm: l.vector(name("ffn_norm.weight"), c.Width), eps: float32(c.Eps)}
+	if c.MLA != nil {
+		b.Attention = l.mla(c, i, name, rope)
+	} else {
+		b.Attention = l.gqa(c, i, name, rope)
+	}
+	if c.MoE != nil && i >= c.MoE.Dense {
+		b.FFN = l.moe(c, name)
+	} else {
+		b.FFN = &MLP{Gate: l.weight(name("ffn_gate.weight"), c.FFN, c.Width), Up: l.weight(name("ffn_up.weight"), c.FFN, c.Width), Down: l.weight(name("ffn_down.weight"), c.Width, c.FFN)}
+	}
+	return b
+}
+
+func (l *loader) gqa(c Config, i int, name func(string) string, rope *op.RopeTable) *GQA {
+	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	a := &GQA{
+		Q: l.weight(name("attn_q.weight"), q, c.Width), K: l.weight(name("attn_k.weight"), kv, c.Width), V: l.weight(name("attn_v.weight"), kv, c.Width),
+		Out: l.weight(name("attn_output.weight"), c.Width, q), layer: i, rope: rope, eps: float32(c.Eps),
+		heads: op.Heads{Query: c.Heads, KV: c.KVHeads, Key: c.HeadDim, Value: c.HeadDim, Scale: c.softmaxScale()},
+	}
+	if c.Bias {
+		a.QB, a.KB, a.VB = l.vector(name("attn_q.bias"), q), l.vector(name("attn_k.bias"), kv), l.vector(name("attn_v.bias"), kv)
+	}
+	if c.QKNorm {
+		a.QNorm, a.KNorm = l.vector(name("attn_q_norm.weight"), c.HeadDim), l.vector(name("attn_k_norm.weight"), c.HeadDim)
+	}
+	return a
+}
+
+func (l *loader) mla(c Config, i int, name func(string) string, rope *op.RopeTable) *MLA {
+	m := c.MLA
+	shape := op.Latent{Heads: c.Heads, Nope: m.Nope, Rope: m.Rope, Value: m.Value, Rank: m.KVRank, Scale: c.softmaxScale()}
+	a := &MLA{
+		KVA: l.weight(name("attn_kv_a_mqa.weight"), m.KVRank+m.Rope, c.Width), KNorm: l.vector(name("attn_kv_a_norm.weight"), m.KVRank),
+		Out: l.weight(name("attn_output.weight"), c.Width, c.Heads*m.Value), layer: i, shape: shape, rope: rope, eps: float32(c.Eps),
+	}
+	q := c.Heads * (m.Nope + m.Rope)
+	if m.QRank > 0 {
+		a.QA, a.QNorm = l.weight(name("attn_q_a.weight"), m.QRank, c.Width), l.vector(name("attn_q_a_norm.weight"), m.QRank)
+		a.QB = l.weight(name("attn_q_b.weight"), q, m.QRank)
+	} else {
+		a.QB = l.weight(name("attn_q.weight"), q, c.Width)
+	}
+	a.Up = op.NewLatentUp(l.latentUp(name, c.Heads, m), shape)
+	return a
+}
+
+// latentUp returns [W^UK | W^UV] per head as one matrix. Newer files store the parts apart, W^UK transposed.
+func (l *loader) latentUp(name func(string) string, heads int, m *MLAConfig) *tensor.Dense {
+	rows := heads * (m.Nope + m.Value)
+	if l.Has(name("attn_kv_b.weight")) {
+		t := l.Tensor(name("attn_kv_b.weight"), rows, m.KVRank)
+		return l.dense(t, rows, m.KVRank)
+	}
+	k, v := l.Tensor(name("attn_k_b.weight"), heads, m.KVRank, m.Nope), l.Tensor(name("attn_v_b.weight"), heads, m.Value, m.KVRank)
+	if k.Data == nil || v.Data == nil {
+		return tensor.NewDense(0, 0, nil, tensor.Float32)
+	}
+	kf, vf := k.Floats(), v.Floats()
+	w := make([]float32, rows*m.KVRank)
+	for h := range heads {
+		dst := w[h*(m.Nope+m.Value)*m.KVRank:]
+		for n := range m.Nope {
+			for r := range m.KVRank {
+				dst[n*m.KVRank+r] = kf[(h*m.KVRank+r)*m.Nope+n]
+			}
+		}
+		copy(dst[m.Nope*m.KVRank:], vf[h*m.Value*m.KVRank:(h+1)*m.Value*m.KVRank])
+	}
+	return l.keep(name("attn_kv_b.weight"), tensor.NewDense(rows, m.KVRank, w, l.precision()))
+}
+
+func (l *loader) moe(c Config, name func(string) string) *MoE {
+	e := c.MoE
+	m := &MoE{Router: l.weight(name("ffn_gate_inp.weight"), e.Experts, c.Width), gate: op.Gate{TopK: e.TopK, Groups: e.Groups, Keep: e.Keep,
+		Sigmoid: e.Sigmoid, Normalize: e.Normalize, Scale: float32(e.Scale)}}
+	if l.Has(name("exp_probs_b.bias")) {
+		m.gate.Bias = l.vector(name("exp_probs_b.bias"), e.Experts).Data
+	}
+	gate := l.experts(name("ffn_gate_exps.weight"), e.Experts, e.FFN, c.Width)
+	up := l.experts(name("ffn_up_exps.weight"), e.Experts, e.FFN, c.Width)
+	down := l.experts(name("ffn_down_exps.weight"), e.Experts, c.Width, e.FFN)
+	for i := range gate {
+		m.Experts = append(m.Experts, op.Expert{Gate: gate[i], Up: up[i], Down: down[i]})
+	}
+	if e.Shared > 0 {
+		f := e.Shared * e.FFN
+		m.Shared = &MLP{Gate: l.weight(name("ffn_gate_shexp.weight"), f, c.Width), Up: l.weight(name("ffn_up_shexp.weight"), f, c.Width), Down: l.weight(name("ffn_down_shexp.weight"), c.Width, f)}
+	}
+	return m
+}
+
+// weight makes the weight [out, in] of the tensor name.
+func (l *loader) weight(name string, out, in int) tensor.Weight {
+	t := l.Tensor(name, out, in)
+	if t.Data == nil {
+		return nil
+	}
+	return l.make(t, t.Data, out, in)
+}
+
+func (l *loader) make(t weights.Tensor, data []byte, out, in int) tensor.Weight {
+	if l.opts.Train {
+		return l.dense(t, out, in)
+	}
+	w, err := l.arena.New(t.Type, data, out, in)
+	if err != nil {
+		l.Fault(t.Name, err)
+	}
+	return w
+}
+
+// dense decodes t into a Dense, trainable if the model is loaded for that.
+func (l *loader) dense(t weights.Tensor, out, in int) *tensor.Dense {
+	if t.Data == nil {
+		return tensor.NewDense(0, 0, nil, tensor.Float32)
+	}
+	return l.keep(t.Name, tensor.NewDense(out, in, t.Floats(), l.precision()))
+}
+
+func (l *loader) precision() tensor.Precision {
+	if l.opts.Train {
+		return l.opts.Precision
+	}
+	return tensor.Float32
+}
+
+// keep notes a dense weight as a parameter.
+func (l *loader) keep(name string, w *tensor.Dense) *tensor.Dense {
+	if l.opts.Train {
+		w.Train()
+		out, in := w.Dims()
+		l.params = append(l.params, Param{Name: name, Dims: []int{out, in}, Weight: w})
+	}
+	return w
+}
+
+// experts makes one weight [out, in] of each slice of the tensor name, [n, out, in].
+func (l *loader) experts(name string, n, out, in int) []tensor.Weight {
+	t := l.Tensor(name, n, out, in)
+	if t.Data == nil {
+		return nil
+	}
+	ws := make([]tensor.Weight, n)
+	if l.opts.Train {
+		all, p := t.Floats(), Param{Name: name, Dims: []int{n, out, in}}
+		for i := range ws {
+			w := tensor.NewDense(out, in, all[i*out*in:(i+1)*out*in], l.opts.Precision)
+			w.Train()
+			p.parts = append(p.parts, w)
+			ws[i] = w
+		}
+		l.params = append(l.params, p)
+		return ws
+	}
+	size := len(t.Data) / n
+	for i := range ws {
+		ws[i] = l.make(t, t.Data[i*size:(i+1)*size], out, in)
+	}
+	return ws
+}
+
+// vector makes the vector of the tensor name.
+func (l *loader) vector(name string, n int) *tensor.Vector {
+	t := l.Tensor(name, n)
+	if t.Data == nil {
+		return &tensor.Vector{}
+	}
+	v := &tensor.Vector{Data: t.Floats()}
+	if l.opts.Train {
+		v.Grad = make([]float32, n)
+		l.params = append(l.params, Param{Name: name, Dims: []int{n}, Vector: v})
+	}
+	return v
+}
+
+// Params returns the trainable tensors in the order of the model.
+func (m *Model) Params() []Param { return m.params }
+
+// Slices calls f for each piece of p's values and gradients: one, or one an expert.
+func (p Param) Slices(f func(data, grad []float32)) {
+	switch {
+	case p.Vector != nil:
+		f(p.Vector.Data, p.Vector.Grad)
+	case p.Weight != nil:
+		f(p.Weight.Data, p.Weight.Grad)
+	default:
+		for _, w := range p.parts {
+			f(w.Data, w.Grad)
+		}
+	}
+}
+
+// Changed says that the values of p were written.
+func (p Param) Changed() {
+	if p.Weight != nil {
+		p.Weight.Changed()
+	}
+	for _, w := range p.parts {
+		w.Changed()
+	}
+}
