@@ -255,14 +255,30 @@ func (f PanelFormat) DecodeRow(dst []float32, w []byte, r int) {
 	var b PanelBlock
 	for i := range len(dst) / int8Block {
 		f.Unpack(&b, w, i)
-		scale, add := l.scales(&b, r)
-		for k, q := range b.Q[r] {
-			// The product is exact: 11 bits of the scale, 7 of its factor, 5 of a code.
-			v := float32(int(q)-l.centre) * scale[k/16]
-			if l.min {
-				v += add[k/16]
-			}
-			dst[i*int8Block+k] = v
+		l.decode(dst[i*int8Block:][:int8Block], &b, r)
+	}
+}
+
+// DecodeTile writes blocks b to b+n-1 of the first rows rows of the panel w as float32: dst[r*ld+32*i+k].
+func (f PanelFormat) DecodeTile(dst []float32, ld int, w []byte, rows, b, n int) {
+	l := &panelLayouts[f]
+	var block PanelBlock
+	for i := range n {
+		f.Unpack(&block, w, b+i)
+		for r := range rows {
+			l.decode(dst[r*ld+i*int8Block:][:int8Block], &block, r)
 		}
+	}
+}
+
+// decode writes row r of b as float32. The products are exact: 11 bits of the scale, 7 of its factor, 5 of a code.
+func (l *panelLayout) decode(dst []float32, b *PanelBlock, r int) {
+	scale, add := l.scales(b, r)
+	for k, q := range b.Q[r] {
+		v := float32(int(q)-l.centre) * scale[k/16]
+		if l.min {
+			v = float32(v) + add[k/16]
+		}
+		dst[k] = v
 	}
 }

@@ -1,0 +1,176 @@
+package quant
+
+import (
+	"retort/internal/compute/kernel"
+	"retort/internal/compute/tensor"
+)
+
+// floats16 is a weight of F16 or BF16 in panels.
+//
+// BF16 multiplies activations rounded to bf16 in pairs, which is what the processor's instruction takes. F16 has more
+// bits than bf16: its panels are widened to float32, a block that stays in cache at a time, which is exact.
+type floats16 struct {
+	frozen
+	t       Type
+	out, in int
+	panels  []uint16
+}
+
+// floats32 is a weight of F32 in panels.
+type floats32 struct {
+	frozen
+	out, in int
+	panels  []float32 // [ceil(out/16)][in][16]
+}
+
+func (a *Arena) newFloats(f *format, data []byte, out, in int) (tensor.Weight, error) {
+	j := &floatJob{f: f, data: data, out: out, in: in}
+	panels := (out + kernel.Panel - 1) / kernel.Panel
+	if f.t == F32 {
+		mem, err := a.take(4 * kernel.PanelsF32(out, in))
+		if err != nil {
+			return nil, err
+		}
+		w := &floats32{out: out, in: in, panels: asFloats(mem)}
+		j.to32 = w.panels
+		a.run(j, panels)
+		return w, nil
+	}
+	n := kernel.PanelsF32(out, in)
+	if f.t == BF16 {
+		n = kernel.PanelsBF16(out, in)
+	}
+	mem, err := a.take(2 * n)
+	if err != nil {
+		return nil, err
+	}
+	w := &floats16{t: f.t, out: out, in: in, panels: asHalves(mem)}
+	j.to16 = w.panels
+	a.run(j, panels)
+	return w, nil
+}
+
+// floatJob packs a panel a part.
+type floatJob struct {
+	f       *format
+	data    []byte
+	out, in int
+	to32    []float32
+	to16    []uint16
+}
+
+func (j *floatJob) Part(i, _ int) {
+	lo := i * kernel.Panel
+	rows := min(kernel.Panel, j.out-lo)
+	src := make([]float32, rows*j.in)
+	j.f.decode(src, j.data[lo*j.in*j.f.bytes:])
+	switch j.f.t {
+	case F32:
+		kernel.PackRowsF32(j.to32[kernel.PanelsF32(lo, j.in):], src, rows, j.in, j.in)
+	case BF16:
+		kernel.PackRowsBF16(j.to16[kernel.PanelsBF16(lo, j.in):], src, rows, j.in, j.in)
+	default:
+		panel := make([]float32, kernel.PanelsF32(rows, j.in))
+		kernel.PackRowsF32(panel, src, rows, j.in, j.in)
+		kernel.ToF16(j.to16[lo*j.in:], panel)
+	}
+}
+
+// Type returns the stored format.
+func (w *floats16) Type() Type { return w.t }
+
+// Type returns the stored format.
+func (w *floats32) Type() Type { return F32 }
+
+// Bytes returns the size of the packed weight.
+func (w *floats16) Bytes() int { return 2 * len(w.panels) }
+
+// Bytes returns the size of the packed weight.
+func (w *floats32) Bytes() int { return 4 * len(w.panels) }
+
+// Dims returns the shape.
+func (w *floats16) Dims() (out, in int) { return w.out, w.in }
+
+// Dims returns the shape.
+func (w *floats32) Dims() (out, in int) { return w.out, w.in }
+
+// Decode writes row `row` as float32.
+func (w *floats16) Decode(dst []float32, row int) {
+	w.decodeTile(dst, row, 1, 0, w.in)
+}
+
+// Decode writes row `row` as float32.
+func (w *floats32) Decode(dst []float32, row int) {
+	w.decodeTile(dst, row, 1, 0, w.in)
+}
+
+// at returns where element [row, col] lies.
+func (w *floats16) at(row, col int) int {
+	lo, lane := row&^(kernel.Panel-1), row%kernel.Panel
+	if w.t == BF16 {
+		return kernel.PanelsBF16(lo, w.in) + (col/2*kernel.Panel+lane)*2 + col%2
+	}
+	return lo*w.in + col*kernel.Panel + lane
+}
+
+func (w *floats16) decodeTile(dst []float32, row, rows, col, cols int) {
+	line := make([]uint16, cols)
+	widen := kernel.FromF16
+	if w.t == BF16 {
+		widen = kernel.FromBF16
+	}
+	for r := range rows {
+		for c := range cols {
+			line[c] = w.panels[w.at(row+r, col+c)]
+		}
+		widen(dst[r*cols:][:cols], line)
+	}
+}
+
+func (w *floats32) decodeTile(dst []float32, row, rows, col, cols int) {
+	for r := range rows {
+		lo, lane := (row+r)&^(kernel.Panel-1), (row+r)%kernel.Panel
+		for c := range cols {
+			dst[r*cols+c] = w.panels[lo*w.in+(col+c)*kernel.Panel+lane]
+		}
+	}
+}
+
+// Prepare rounds x to bf16 for BF16.
+func (w *floats16) Prepare(r *tensor.Run, x *tensor.Tensor) {
+	if w.t == BF16 {
+		r.BF16(x)
+	}
+}
+
+// Prepare has nothing to do: x is float32.
+func (w *floats32) Prepare(*tensor.Run, *tensor.Tensor) {}
+
+// Columns sets y[:, lo:hi] = x·W[lo:hi, :]ᵀ.
+func (w *floats16) Columns(r *tensor.Run, y, x *tensor.Tensor, lo, hi, worker int) {
+	if w.t == BF16 {
+		a, lda := r.BF16(x)
+		kernel.GemmBF16(y.Data[lo:], y.Cols, a, lda, w.panels[kernel.PanelsBF16(lo, w.in):], x.Rows, w.in, hi-lo, false)
+		return
+	}
+	const depth = 1024 // 64 KiB of float32 a panel, for any number of rows of x
+	wide := r.Scratch(worker, depth*kernel.Panel)
+	for ; lo < hi; lo += kernel.Panel {
+		for k := 0; k < w.in; k += depth {
+			n := min(depth, w.in-k)
+			kernel.FromF16(wide[:n*kernel.Panel], w.panels[lo*w.in+k*kernel.Panel:][:n*kernel.Panel])
+			kernel.GemmF32(y.Data[lo:], y.Cols, x.Data[k:], x.Cols, wide, x.Rows, n, min(kernel.Panel, hi-lo), k > 0)
+		}
+	}
+}
+
+// Columns sets y[:, lo:hi] = x·W[lo:hi, :]ᵀ.
+func (w *floats32) Columns(_ *tensor.Run, y, x *tensor.Tensor, lo, hi, _ int) {
+	kernel.GemmF32(y.Data[lo:], y.Cols, x.Data, x.Cols, w.panels[kernel.PanelsF32(lo, w.in):], x.Rows, w.in, hi-lo, false)
+}
+
+// MatMulT adds dy·W to the gradient of x.
+func (w *floats16) MatMulT(r *tensor.Run, x, y *tensor.Tensor) { matMulT(r, w, x, y, w.t == BF16) }
+
+// MatMulT adds dy·W to the gradient of x.
+func (w *floats32) MatMulT(r *tensor.Run, x, y *tensor.Tensor) { matMulT(r, w, x, y, false) }

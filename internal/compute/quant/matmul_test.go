@@ -1,0 +1,166 @@
+package quant
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"retort/internal/compute/kernel"
+	"retort/internal/compute/par"
+	"retort/internal/compute/tensor"
+	"retort/internal/numtest"
+)
+
+// The kernels' sums are exact in integers and then have at most three roundings a block of 32 in a chain of
+// additions, those of the scales included: (3·blocks + 4)·2⁻²⁴·Σ|terms|. Products of floats have one a term.
+func sumTolerance(terms int) float64 { return float64(3*terms+4) * 0x1p-24 }
+
+func randomTensor(r *tensor.Run, rows, cols int, seed uint64) *tensor.Tensor {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	x := r.New(rows, cols)
+	for i := range x.Data {
+		x.Data[i] = float32(rng.NormFloat64() * math.Exp(rng.NormFloat64()))
+	}
+	return x
+}
+
+// seen returns row t of x as a weight of type typ multiplies it.
+func seen(typ Type, x *tensor.Tensor, t int) []float64 {
+	v := make([]float64, x.Cols)
+	for k, a := range x.Row(t) {
+		v[k] = float64(a)
+	}
+	switch {
+	case typ == BF16:
+		h, f := make([]uint16, x.Cols), make([]float32, x.Cols)
+		kernel.ToBF16(h, x.Row(t))
+		kernel.FromBF16(f, h)
+		for k := range v {
+			v[k] = float64(f[k])
+		}
+	case typ.BlockSize() > 1:
+		q := kernel.Int8{Rows: 1, Cols: x.Cols, Data: make([]byte, kernel.Int8Size(1, x.Cols))}
+		q.Quantize(x.Row(t), 0, 1)
+		for k := range v {
+			line := q.Data[k/32*64:][:64]
+			d := math.Float32frombits(binary.LittleEndian.Uint32(line[32:]))
+			v[k] = float64(d) * float64(int8(line[k%32]))
+		}
+	}
+	return v
+}
+
+func TestMatMul(t *testing.T) {
+	numtest.EachImpl(t, func(t *testing.T) {
+		r := tensor.NewRun(par.New(2))
+		defer r.Pool.Close()
+		for _, typ := range Types() {
+			for _, s := range [][3]int{{1, 16, 256}, {3, 40, 512}, {16, 37, 768}, {21, 80, 256}, {35, 16, 512}} {
+				checkMatMul(t, r, typ, s[0], s[1], s[2])
+			}
+		}
+	})
+}
+
+func checkMatMul(t *testing.T, r *tensor.Run, typ Type, rows, out, in int) {
+	t.Helper()
+	defer r.Release(r.Mark())
+	w, err := New(typ, randomBlocks(typ, out*in, 3), out, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := randomTensor(r, rows, in, 9)
+	y := r.New(rows, out)
+	tensor.MatMul(r, y, x, w)
+	blocks := in
+	if typ.BlockSize() > 1 {
+		blocks = in / 32
+	}
+	line := make([]float32, in)
+	for row := range rows {
+		v := seen(typ, x, row)
+		for j := range out {
+			w.Decode(line, j)
+			sum, size := 0.0, 0.0
+			for k := range v {
+				sum += v[k] * float64(line[k])
+				size += math.Abs(v[k] * float64(line[k]))
+			}
+			// Codes with a minimum are summed apart from it, and both parts may be much larger than their sum.
+			if typ.BlockSize() > 1 {
+				size *= 8
+			}
+			if got := y.Row(row)[j]; !(math.Abs(float64(got)-sum) <= sumTolerance(blocks)*size) {
+				t.Fatalf("%v [%d, %d]: y[%d, %d] = %v, want %v ± %.2g", typ, out, in, row, j, got, sum, sumTolerance(blocks)*size)
+			}
+		}
+	}
+}
+
+// TestRowsAlone: a row's result is the same bits in any batch and by any number of workers.
+func TestRowsAlone(t *testing.T) {
+	numtest.EachImpl(t, func(t *testing.T) {
+		const rows, out, in = 39, 100, 512
+		one, two := tensor.NewRun(par.New(1)), tensor.NewRun(par.New(2))
+		defer two.Pool.Close()
+		for _, typ := range Types() {
+			w, err := New(typ, randomBlocks(typ, out*in, 5), out, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := randomTensor(two, rows, in, 2)
+			y := two.New(rows, out)
+			tensor.MatMul(two, y, x, w)
+			for lo, n := 0, 1; lo < rows; lo, n = lo+n, n%5+1 {
+				n = min(n, rows-lo)
+				part := tensor.Of(n, in, x.Data[lo*in:(lo+n)*in])
+				got := one.New(n, out)
+				tensor.MatMul(one, got, part, w)
+				sameBits(t, fmt.Sprintf("%v rows %d to %d", typ, lo, lo+n-1), got.Data, y.Data[lo*out:(lo+n)*out])
+			}
+		}
+	})
+}
+
+func TestMatMulT(t *testing.T) {
+	r := tensor.NewRun(par.New(2))
+	defer r.Pool.Close()
+	for _, typ := range Types() {
+		const rows, out, in = 5, 300, 256
+		w, err := New(typ, randomBlocks(typ, out*in, 4), out, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y := r.New(rows, in), randomTensor(r, rows, out, 8)
+		y.Grad = y.Data
+		start := r.Zeroed(x)
+		for i := range start {
+			start[i] = float32(i % 7)
+		}
+		w.MatMulT(r, x, y)
+		want, size := make([]float64, rows*in), make([]float64, rows*in)
+		line := make([]float32, in)
+		for o := range out {
+			w.Decode(line, o)
+			for row := range rows {
+				for k, v := range line {
+					p := float64(v) * float64(y.Data[row*out+o])
+					want[row*in+k] += p
+					size[row*in+k] += math.Abs(p)
+				}
+			}
+		}
+		// bf16 keeps 8 bits of each factor: two roundings of 2⁻⁹; float32 products lose 2⁻²⁴ a term.
+		tol := 0x1p-8
+		if typ == F32 || typ == F16 {
+			tol = out * 0x1p-24
+		}
+		for i, got := range x.Grad {
+			if d := math.Abs(float64(got) - want[i] - float64(i%7)); !(d <= tol*(size[i]+8)) {
+				t.Fatalf("%v: dx[%d, %d] = %v, want %v", typ, i/in, i%in, got, want[i]+float64(i%7))
+			}
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package quant
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// golden is a record of testdata/*.golden, which ref/golden.py made with the Python package gguf.
+type golden struct {
+	t      Type
+	raw    []byte
+	floats []float32
+}
+
+func readGolden(t *testing.T, name string) []golden {
+	t.Helper()
+	data, err := os.ReadFile("testdata/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(bytes.NewReader(data))
+	if _, err := r.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	var all []golden
+	for {
+		line, err := r.ReadString('\n')
+		if err == io.EOF {
+			return all
+		}
+		var typ string
+		var n, size int
+		if _, err := fmt.Sscanf(line, "%s %d %d\n", &typ, &n, &size); err != nil {
+			t.Fatalf("%s: header %q: %v", name, line, err)
+		}
+		g := golden{raw: make([]byte, size), floats: make([]float32, n)}
+		if g.t, err = ParseType(typ); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(r, g.raw); err != nil {
+			t.Fatal(err)
+		}
+		if err := binary.Read(r, binary.LittleEndian, g.floats); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, g)
+	}
+}
+
+// sameBits fails at the first number whose bits differ.
+func sameBits(t *testing.T, what string, got, want []float32) {
+	t.Helper()
+	for i := range want {
+		if math.Float32bits(got[i]) != math.Float32bits(want[i]) {
+			t.Fatalf("%s: weight %d is %v (%08x), want %v (%08x)", what, i, got[i], math.Float32bits(got[i]), want[i], math.Float32bits(want[i]))
+		}
+	}
+}
+
+func TestDecodeGolden(t *testing.T) {
+	records := readGolden(t, "decode.golden")
+	if len(records) != len(formats) {
+		t.Fatalf("%d records, want one for each of %d formats", len(records), len(formats))
+	}
+	for _, g := range records {
+		got := make([]float32, len(g.floats))
+		Decode(g.t, got, g.raw)
+		sameBits(t, g.t.String(), got, g.floats)
+	}
+}
+
+func TestEncodeGolden(t *testing.T) {
+	for _, g := range readGolden(t, "encode.golden") {
+		got := make([]byte, len(g.raw))
+		if err := Encode(g.t, got, g.floats); err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if got[i] != g.raw[i] {
+				t.Fatalf("%v: byte %d (block %d) is %02x, want %02x", g.t, i, i/g.t.BlockBytes(), got[i], g.raw[i])
+			}
+		}
+	}
+}
+
+func TestTypes(t *testing.T) {
+	for _, typ := range Types() {
+		if got, err := ParseType(typ.String()); err != nil || got != typ {
+			t.Errorf("ParseType(%q) = %v, %v", typ.String(), got, err)
+		}
+		if n := typ.BlockSize() * 3; typ.RowBytes(n) != 3*typ.BlockBytes() {
+			t.Errorf("%v: RowBytes(%d) = %d", typ, n, typ.RowBytes(n))
+		}
+	}
+	if got, err := ParseType("q4_k"); err != nil || got != Q4_K {
+		t.Errorf("ParseType(q4_k) = %v, %v", got, err)
+	}
+	if _, err := ParseType("q9_9"); err == nil {
+		t.Error("ParseType(q9_9) found something")
+	}
+	if Type(9).Known() || Type(1000).Known() {
+		t.Error("types 9 and 1000 are known")
+	}
+}
+
+// randomBlocks returns n weights in random blocks of t with scales of ordinary size.
+func randomBlocks(t Type, n int, seed uint64) []byte {
+	rng := rand.New(rand.NewPCG(seed, uint64(t)))
+	data := make([]byte, t.RowBytes(n))
+	if t.BlockSize() == 1 {
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(rng.NormFloat64())
+		}
+		if err := Encode(t, data, x); err != nil {
+			panic(err)
+		}
+		return data
+	}
+	for i := range data {
+		data[i] = byte(rng.Uint32())
+	}
+	for b := 0; b < len(data); b += t.BlockBytes() {
+		for _, at := range scaleOffsets[t] {
+			putHalf(data[b+at:], float32(rng.NormFloat64()*0.02))
+		}
+	}
+	return data
+}
+
+// scaleOffsets says where a block's float16 scales lie.
+var scaleOffsets = map[Type][]int{Q4_0: {0}, Q4_1: {0, 2}, Q5_0: {0}, Q5_1: {0, 2}, Q8_0: {0}, Q2_K: {80, 82},
+	Q3_K: {108}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208}, IQ4_NL: {0}}
+
+func TestHostileBlocks(t *testing.T) {
+	for _, typ := range Types() {
+		for _, fill := range []byte{0x00, 0x7c, 0x7e, 0xfc, 0xff} {
+			data := bytes.Repeat([]byte{fill}, typ.RowBytes(512))
+			dst := make([]float32, 512)
+			Decode(typ, dst, data)
+			if fill == 0xff && typ.BlockSize() > 1 && dst[0] == dst[0] {
+				t.Errorf("%v: scale NaN gives %v", typ, dst[0])
+			}
+		}
+	}
+}
+
+// TestPackedDecode holds the packed form to the stored one, bit by bit, for row counts that are not whole panels.
+func TestPackedDecode(t *testing.T) {
+	for _, typ := range Types() {
+		for _, shape := range [][2]int{{1, 256}, {16, 512}, {37, 768}} {
+			out, in := shape[0], shape[1]
+			data := randomBlocks(typ, out*in, 7)
+			w, err := New(typ, data, out, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, want := make([]float32, in), make([]float32, in)
+			for r := range out {
+				w.Decode(got, r)
+				Decode(typ, want, data[r*typ.RowBytes(in):][:typ.RowBytes(in)])
+				sameBits(t, fmt.Sprintf("%v [%d, %d] row %d", typ, out, in, r), got, want)
+			}
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, c := range []struct {
+		t             Type
+		out, in, size int
+	}{
+		{Type(99), 16, 256, 100},
+		{Q4_K, 16, 288, 16 * 162},
+		{Q8_0, 16, 32, 16*34 - 1},
+		{Q8_0, 0, 32, 0},
+		{Q8_0, 1 << 40, 32, 34},
+		{F16, 4, -4, 32},
+	} {
+		if w, err := New(c.t, make([]byte, c.size), c.out, c.in); err == nil {
+			t.Errorf("New(%v, %d bytes, %d, %d) = %v, want an error", c.t, c.size, c.out, c.in, w)
+		}
+	}
+}
