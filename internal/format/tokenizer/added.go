@@ -76,15 +76,14 @@ type hit struct {
 
 // partition cuts text into added tokens and what lies between them, which it normalizes. Tokens that match normalized
 // text are looked for there, after the others.
-func (m *matcher) partition(text string, o Options, normalize func(piece string, first bool) string) []fragment {
+func (m *matcher) partition(text string, o Options, normalize func(piece string) string) []fragment {
 	var out []fragment
 	for _, f := range m.cut(text, o, false) {
 		if f.id != none {
 			out = append(out, f)
 			continue
 		}
-		piece := normalize(f.text, len(out) == 0)
-		out = append(out, m.cut(piece, o, true)...)
+		out = append(out, m.cut(normalize(f.text), o, true)...)
 	}
 	return out
 }

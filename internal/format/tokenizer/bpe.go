@@ -10,6 +10,7 @@ import (
 // neighbours whose merge was learnt first become one, until no merge is left.
 type bpe struct {
 	stages []stage
+	escape bool // ▁ for every space, before the words are cut
 	merges pairTable
 	words  map[string]int32 // ignore_merges: bytes of a word that is a token; nil without it
 
@@ -26,6 +27,9 @@ type bpe struct {
 const none = -1
 
 func (b *bpe) encode(dst []int, text string, s *scratch) []int {
+	if b.escape {
+		text = strings.ReplaceAll(text, " ", escapedSpace)
+	}
 	split(text, b.stages, func(word string) { dst = b.word(dst, word, s) })
 	return dst
 }

@@ -125,8 +125,11 @@ func (t *Tokenizer) loadSPM(md *gguf.Metadata) error {
 	if t.scores, err = loadScores(md, len(t.text)); err != nil {
 		return err
 	}
-	if t.spacePad, err = md.BoolOr(keySpacePrefix, true); err != nil {
+	if t.stripPad, err = md.BoolOr(keySpacePrefix, true); err != nil {
 		return err
+	}
+	if t.stripPad {
+		t.pad = padStart
 	}
 	if err := t.loadSpecial(md, [4]int{1, 2, 0, none}, true); err != nil {
 		return err

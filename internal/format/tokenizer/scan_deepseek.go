@@ -50,14 +50,12 @@ func kanaHan(s string) (int, bool) {
 	return runOf(s, func(r rune, _ class) bool { return 0x4E00 <= r && r <= 0x9FA5 || 0x3040 <= r && r <= 0x30FF })
 }
 
-// wideCJK matches [一-龥ࠀ-一가-퟿]+, which the first DeepSeek models use for everything from Samaritan to Hangul. With
-// spaces false, white space is left out, as llama.cpp does before it matches an expression without categories.
-func wideCJK(spaces bool) stage {
-	return func(s string) (int, bool) {
-		return runOf(s, func(r rune, c class) bool {
-			return (0x0800 <= r && r <= 0x9FA5 || 0xAC00 <= r && r <= 0xD7FF) && (spaces || c&space == 0)
-		})
-	}
+// wideCJK matches [一-龥ࠀ-一가-퟿]+, which the first DeepSeek models use for everything from Samaritan to Hangul. White
+// space is left out, as llama.cpp does before it matches an expression without categories.
+func wideCJK(s string) (int, bool) {
+	return runOf(s, func(r rune, c class) bool {
+		return (0x0800 <= r && r <= 0x9FA5 || 0xAC00 <= r && r <= 0xD7FF) && c&space == 0
+	})
 }
 
 // runOf matches in+: the longest prefix whose code points are in, or what lies before the first of them.
@@ -112,37 +110,28 @@ func lineEnd(s string) (int, bool) {
 }
 
 // deepseekLLM are the stages of DeepSeek-LLM and V2: line ends, cased letters, ASCII and CJK punctuation, white space at
-// the end, CJK, numbers. With hf the white space U+3000 counts as punctuation and U+2000 and on as CJK, as the published expressions
-// say; llama.cpp takes white space out of both.
-func deepseekLLM(hf bool) []stage {
-	marks := func(r rune, c class) bool {
-		switch {
-		case r < 0x80:
-			return c&(punct|symbol) != 0
-		case 0xFF01 <= r && r <= 0xFF0F, 0xFF1A <= r && r <= 0xFF5E, 0x2018 <= r && r <= 0x201F, 0x3001 <= r && r <= 0x3002:
-			return true
-		}
-		return hf && r == 0x3000
-	}
-	letters := func(r rune, c class) bool {
-		if r < 0x80 {
-			return c&letter != 0
-		}
-		return unicode.Is(deepseekLetters, r)
-	}
-	numbers := digits(0)
-	if hf {
-		numbers = digits(1) // Digits with individual_digits
-	}
-	return []stage{lineEnd, spaced(letters), spaced(marks), trailing, wideCJK(hf), numbers}
+// the end, CJK, numbers. The published punctuation has U+3000 too; llama.cpp takes white space out of it.
+var deepseekLLM = []stage{
+	lineEnd,
+	spaced(func(r rune, c class) bool {
+		return r < 0x80 && c&letter != 0 || r >= 0x80 && unicode.Is(deepseekLetters, r)
+	}),
+	spaced(func(r rune, c class) bool {
+		return r < 0x80 && c&(punct|symbol) != 0 || 0xFF01 <= r && r <= 0xFF0F || 0xFF1A <= r && r <= 0xFF5E ||
+			0x2018 <= r && r <= 0x201F || r == 0x3001 || r == 0x3002
+	}),
+	trailing,
+	wideCJK,
+	digits(0),
 }
 
-// deepseekCoder are the stages of DeepSeek-Coder; hf as in deepseekLLM.
-func deepseekCoder(hf bool) []stage {
-	has := func(bit class) func(rune, class) bool {
-		return func(_ rune, c class) bool { return c&bit != 0 }
-	}
-	return []stage{lineEnd, spaced(has(letter)), spaced(has(punct)), wideCJK(hf), digits(1)}
+// deepseekCoder are the stages of DeepSeek-Coder: line ends, letters, punctuation, CJK, single digits.
+var deepseekCoder = []stage{
+	lineEnd,
+	spaced(func(_ rune, c class) bool { return c&letter != 0 }),
+	spaced(func(_ rune, c class) bool { return c&punct != 0 }),
+	wideCJK,
+	digits(1),
 }
 
 // deepseekLetters are the cased letters that the expression of DeepSeek-LLM lists one range after another.

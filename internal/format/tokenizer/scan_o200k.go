@@ -9,6 +9,7 @@ package tokenizer
 type o200k struct {
 	digits int
 	suffix bool // the contraction belongs to the word before it
+	long   bool // 'ſ is a contraction
 }
 
 func (f o200k) match(s string) (int, bool) {
@@ -22,7 +23,7 @@ func (f o200k) match(s string) (int, bool) {
 			if m := alternative(s[p:]); m > 0 {
 				m += p
 				if f.suffix {
-					m += contraction(s[m:], true, false)
+					m += contraction(s[m:], true, f.long)
 				}
 				return m, true
 			}

@@ -24,14 +24,25 @@ type Tokenizer struct {
 	scheme     scheme
 	added      matcher
 	normalize  []normalizer // of tokenizer.json, on what lies between added tokens
-	spacePad   bool         // the text after the start or an added token gets a space in front (SentencePiece)
-	repairUTF8 bool         // not every byte has a token: what is not UTF-8 becomes U+FFFD, as in llama.cpp
+	pad        padding
+	stripPad   bool // Decode takes off the space that pad puts before a text
+	repairUTF8 bool // not every byte has a token: what is not UTF-8 becomes U+FFFD, as in llama.cpp
 	eog        map[int]bool
 	pre        string   // tokenizer.ggml.pre of this vocabulary, "" for SentencePiece and where no name fits
 	merges     []string // as GGUF stores them, for Metadata
 	scores     []float32
 	scratch    sync.Pool // of *scratch
 }
+
+// padding is when a piece of text gets a space in front, so that a word at the start looks like one inside.
+type padding int
+
+const (
+	padNone   padding = iota
+	padStart          // at the start of the text and behind an added token, even before a space (SentencePiece)
+	padFirst          // at the start of the text, unless a space is there
+	padAlways         // every piece between added tokens, unless a space is there
+)
 
 // scheme is how text without added tokens becomes ids.
 type scheme interface {
@@ -63,19 +74,29 @@ func (t *Tokenizer) Encode(text string, o Options) []int {
 		text = repair(text)
 	}
 	ids := make([]int, 0, len(text)/3+4)
-	atStart := true // of the text, or behind an added token
-	for _, f := range t.added.partition(text, o, t.normalized) {
-		if f.id >= 0 {
-			ids, atStart = append(ids, int(f.id)), true
+	fragments := t.added.partition(text, o, t.normalized)
+	for i, f := range fragments {
+		if f.id != none {
+			ids = append(ids, int(f.id))
 			continue
 		}
-		piece := f.text
-		if t.spacePad && atStart {
-			piece = " " + piece
+		if t.pads(f.text, i == 0, i == 0 || fragments[i-1].id != none) {
+			f.text = " " + f.text
 		}
-		ids, atStart = t.scheme.encode(ids, piece, s), false
+		ids = t.scheme.encode(ids, f.text, s)
 	}
 	return ids
+}
+
+// pads reports whether a space goes before a piece, which may be the first of all or follow an added token.
+func (t *Tokenizer) pads(piece string, first, start bool) bool {
+	switch t.pad {
+	case padStart:
+		return start
+	case padFirst, padAlways:
+		return (first || t.pad == padAlways) && piece[0] != ' ' && !strings.HasPrefix(piece, escapedSpace)
+	}
+	return false
 }
 
 // repair replaces every byte of s that is not UTF-8 by U+FFFD. strings.ToValidUTF8 would make one of a run.
@@ -87,10 +108,10 @@ func repair(s string) string {
 	return b.String()
 }
 
-// normalized applies the normalizers to a piece of text. first says that the text starts with it.
-func (t *Tokenizer) normalized(piece string, first bool) string {
+// normalized applies the normalizers to a piece of text.
+func (t *Tokenizer) normalized(piece string) string {
 	for _, n := range t.normalize {
-		piece = n(piece, first)
+		piece = n(piece)
 	}
 	return piece
 }
@@ -114,7 +135,7 @@ func (t *Tokenizer) decode(ids []int, special bool) string {
 		b = t.AppendToken(b, id)
 		if start && len(b) > n {
 			start = false
-			if t.spacePad && b[n] == ' ' && t.kind[id] != userDefined {
+			if t.stripPad && b[n] == ' ' && t.kind[id] != userDefined {
 				b = append(b[:n], b[n+1:]...)
 			}
 		}

