@@ -15,12 +15,11 @@ func AdamW(p, m, v, g []float32, lr, b1, b2, eps, wd, c1, c2, scale float32) {
 	same(len(m), len(p), "AdamW")
 	same(len(v), len(p), "AdamW")
 	same(len(g), len(p), "AdamW")
-	adamW(p, m, v, g, [9]float32{scale, b1, 1 - b1, b2, 1 - b2, 1 / c1, 1 / c2, eps, lr}, 1-lr*wd)
+	adamW(p, m, v, g, &[10]float32{scale, b1, 1 - b1, b2, 1 - b2, 1 / c1, 1 / c2, eps, lr, 1 - lr*wd})
 }
 
-// adamWGeneric takes the constants as the assembly wants them: scale, b1, 1-b1, b2, 1-b2, 1/c1, 1/c2, eps, lr, and
-// apart from them decay = 1-lr·wd.
-func adamWGeneric(p, m, v, g []float32, c [9]float32, decay float32) {
+// adamWGeneric takes the constants as the assembly wants them: scale, b1, 1-b1, b2, 1-b2, 1/c1, 1/c2, eps, lr, 1-lr·wd.
+func adamWGeneric(p, m, v, g []float32, c *[10]float32) {
 	m, v, g = m[:len(p)], v[:len(p)], g[:len(p)]
 	for i := range p {
 		gi := g[i] * c[0]
@@ -28,6 +27,6 @@ func adamWGeneric(p, m, v, g []float32, c [9]float32, decay float32) {
 		vi := c[3]*v[i] + c[4]*gi*gi
 		m[i], v[i] = mi, vi
 		step := mi * c[5] / (float32(math.Sqrt(float64(vi*c[6]))) + c[7])
-		p[i] = p[i]*decay - c[8]*step
+		p[i] = p[i]*c[9] - c[8]*step
 	}
 }

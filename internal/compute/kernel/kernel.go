@@ -9,7 +9,7 @@
 // are written by the generator in _asm.
 package kernel
 
-//go:generate sh -c "cd _asm && go run . -out .."
+//go:generate sh -c "cd _asm && go run ./float -out .."
 
 // PanelWidth is the number of output columns that lie side by side in a packed matrix.
 const PanelWidth = 16

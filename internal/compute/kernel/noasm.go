@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernel
 
 func toBF16(dst []uint16, src []float32)   { toBF16Generic(dst, src) }
@@ -5,20 +7,20 @@ func fromBF16(dst []float32, src []uint16) { fromBF16Generic(dst, src) }
 func toF16(dst []uint16, src []float32)    { toF16Generic(dst, src) }
 func fromF16(dst []float32, src []uint16)  { fromF16Generic(dst, src) }
 
-func dot(x, y []float32) float32                              { return dotGeneric(x, y) }
-func axpy(a float32, x, y []float32)                          { axpyGeneric(a, x, y) }
-func add(dst, x []float32)                                    { addGeneric(dst, x) }
-func mul(dst, x []float32)                                    { mulGeneric(dst, x) }
-func scale(a float32, x []float32)                            { scaleGeneric(a, x) }
-func absMax(x []float32) float32                              { return absMaxGeneric(x) }
-func maximum(x []float32) float32                             { return maxGeneric(x) }
-func mulScaled(y, x, w []float32, a float32)                  { mulScaledGeneric(y, x, w, a) }
-func expSum(x []float32, max float32) float32                 { return expSumGeneric(x, max) }
-func swiGLU(dst, gate, up []float32)                          { swiGLUGeneric(dst, gate, up) }
-func ropeHalf(x, cos, sin []float32)                          { ropeHalfGeneric(x, cos, sin) }
-func ropePairs(x, cos, sin []float32)                         { ropePairsGeneric(x, cos, sin) }
-func swiGLUBackward(dg, du, dy, g, up []float32)              { swiGLUBackwardGeneric(dg, du, dy, g, up) }
-func adamW(p, m, v, g []float32, c [9]float32, decay float32) { adamWGeneric(p, m, v, g, c, decay) }
+func dot(x, y []float32) float32                 { return dotGeneric(x, y) }
+func axpy(a float32, x, y []float32)             { axpyGeneric(a, x, y) }
+func add(dst, x []float32)                       { addGeneric(dst, x) }
+func mul(dst, x []float32)                       { mulGeneric(dst, x) }
+func scale(a float32, x []float32)               { scaleGeneric(a, x) }
+func absMax(x []float32) float32                 { return absMaxGeneric(x) }
+func maximum(x []float32) float32                { return maxGeneric(x) }
+func mulScaled(y, x, w []float32, a float32)     { mulScaledGeneric(y, x, w, a) }
+func expSum(x []float32, max float32) float32    { return expSumGeneric(x, max) }
+func swiGLU(dst, gate, up []float32)             { swiGLUGeneric(dst, gate, up) }
+func ropeHalf(x, cos, sin []float32)             { ropeHalfGeneric(x, cos, sin) }
+func ropePairs(x, cos, sin []float32)            { ropePairsGeneric(x, cos, sin) }
+func swiGLUBackward(dg, du, dy, g, up []float32) { swiGLUBackwardGeneric(dg, du, dy, g, up) }
+func adamW(p, m, v, g []float32, c *[10]float32) { adamWGeneric(p, m, v, g, c) }
 
 func packRowsF32(dst, src []float32, rows, cols, ld int) {
 	packRowsF32Generic(dst, src, rows, cols, ld)
