@@ -138,5 +138,7 @@ func BenchmarkTransposeF32(b *testing.B) {
 	benchmarkPack(b, func(d []float32, _ []uint16, s []float32, rows, cols int) { TransposeF32(d, s, rows, cols, cols, rows) })
 }
 func BenchmarkTransposeBF16(b *testing.B) {
-	benchmarkPack(b, func(_ []float32, d []uint16, s []float32, rows, cols int) { TransposeBF16(d, s, rows, cols, cols, rows) })
+	benchmarkPack(b, func(_ []float32, d []uint16, s []float32, rows, cols int) {
+		TransposeBF16(d, s, rows, cols, cols, rows)
+	})
 }
