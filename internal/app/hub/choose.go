@@ -14,11 +14,14 @@ var quantPattern = regexp.MustCompile(`(?i)(?:^|[-._])((?:UD-)?(?:I?Q\d_[A-Z0-9_
 // quantOf is the quantization that a GGUF file's name tells, in upper case, or empty.
 func quantOf(file string) string {
 	prefix, _ := shardsOf(path.Base(file))
-	found := quantPattern.FindAllStringSubmatch(prefix, -1)
-	if len(found) == 0 {
-		return ""
+	quant := ""
+	for {
+		m := quantPattern.FindStringSubmatchIndex(prefix)
+		if m == nil {
+			return strings.ToUpper(quant) // the last one: the others name what it was made from
+		}
+		quant, prefix = prefix[m[2]:m[3]], prefix[m[3]:] // the separator behind it may begin the next
 	}
-	return strings.ToUpper(found[len(found)-1][1])
 }
 
 // preferred are the quantizations that are taken unasked, best first: small enough for an ordinary computer, and good.

@@ -3,7 +3,6 @@ package hub
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -62,11 +61,12 @@ func (e *statusError) Error() string {
 	return fmt.Sprintf("%s%s: HTTP %d %s", e.host, e.path, e.code, http.StatusText(e.code))
 }
 
-// readError is a body that broke off; what came before it is good.
-type readError struct{ err error }
+// netError is a connection that failed or broke off. What a body brought before it is good. The type tells it from
+// failures of our own disk, whose errno looks like a network's.
+type netError struct{ err error }
 
-func (e *readError) Error() string { return "connection broke: " + e.err.Error() }
-func (e *readError) Unwrap() error { return e.err }
+func (e *netError) Error() string { return e.err.Error() }
+func (e *netError) Unwrap() error { return e.err }
 
 // reply is an answer with what the hub said about the file on the way to it.
 type reply struct {
@@ -105,7 +105,7 @@ func (c *client) do(ctx context.Context, method string, u *url.URL, header http.
 		}
 		res, err := c.http.Do(req)
 		if err != nil {
-			return fail(cleanError(err))
+			return fail(&netError{cleanError(err)})
 		}
 		r.Response = res
 		// Only the host that was asked may say what the file is, not the storage it points to.
@@ -223,9 +223,9 @@ func (b *watchedBody) Read(p []byte) (int, error) {
 	}
 	if err != nil && err != io.EOF {
 		if cause := context.Cause(b.ctx); cause != nil {
-			err = cause
+			return n, &netError{cause}
 		}
-		err = &readError{err}
+		err = &netError{fmt.Errorf("connection broke: %w", err)}
 	}
 	return n, err
 }
@@ -304,19 +304,11 @@ func transient(err error) bool {
 		}
 		return false
 	}
+	var lost *netError
+	if !errors.As(err, &lost) {
+		return errors.Is(err, errStalled)
+	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) && dns.IsNotFound {
-		return false
-	}
-	var unknown x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
 	var cert *tls.CertificateVerificationError
-	if errors.As(err, &unknown) || errors.As(err, &host) || errors.As(err, &invalid) || errors.As(err, &cert) {
-		return false
-	}
-	var read *readError
-	var op net.Error
-	return errors.Is(err, errStalled) || errors.As(err, &read) || errors.As(err, &op) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return !(errors.As(err, &dns) && dns.IsNotFound) && !errors.As(err, &cert)
 }

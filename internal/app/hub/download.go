@@ -211,7 +211,7 @@ func (d *download) attempt(ctx context.Context) error {
 		return err
 	}
 	if d.part.size >= 0 && d.offset != d.part.size {
-		return &readError{fmt.Errorf("body of %d bytes ends at %d of %d", n, d.offset, d.part.size)}
+		return &netError{fmt.Errorf("body of %d bytes ends at %d of %d", n, d.offset, d.part.size)}
 	}
 	d.part.size = d.offset
 	return nil

@@ -1,0 +1,62 @@
+//go:build linux || darwin || freebsd
+
+package hub
+
+import (
+	"errors"
+	"os/signal"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A disk that fills up leaves what was written, says how much that is, and the pull goes on once there is room. The limit
+// on the size of files stands in for the disk: writing fails in the middle of the file in the same way.
+func TestDiskFull(t *testing.T) {
+	data := model(t, 40_000, 1)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	small := old
+	small.Cur = 60_001
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &small); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Pull(t.Context(), "tiny:1b", h.options())
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(err, unix.EFBIG) || !strings.Contains(err.Error(), "60.0 kB of 160.1 kB") || hint(err) == "" {
+		t.Fatalf("full disk: %v, hint %q", err, hint(err))
+	}
+	requests, _ := h.counts()
+	if requests != 1 {
+		t.Errorf("asked %d times, though no server can help", requests)
+	}
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	if h.sent[1] != int64(len(data))-60_001 {
+		t.Errorf("second run was sent %d bytes, want %d", h.sent[1], len(data)-60_001)
+	}
+}
+
+func TestFreeSpace(t *testing.T) {
+	data := model(t, 40_000, 1)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	s.free = func(string) (int64, error) { return int64(len(data)) - 1, nil }
+	_, err := s.Pull(t.Context(), "tiny:1b", h.options())
+	if requests, _ := h.counts(); err == nil || requests > 0 || !strings.Contains(err.Error(), "needs 160.1 kB more") || !strings.Contains(err.Error(), "160.1 kB free") {
+		t.Errorf("no room: %v after %d requests", err, requests)
+	}
+	s.free = func(string) (int64, error) { return int64(len(data)), nil }
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	if free, err := freeBytes(s.dir()); err != nil || free <= 0 {
+		t.Errorf("free bytes of a real disk: %d, %v", free, err)
+	}
+}
