@@ -198,7 +198,7 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// An output counts the file's bytes and stops when the context does.
+// An output counts the file's bytes.
 type output struct {
 	ctx   context.Context
 	buf   *bufio.Writer
@@ -211,9 +211,6 @@ func newOutput(ctx context.Context, w io.Writer, align int) *output {
 }
 
 func (o *output) Write(p []byte) (int, error) {
-	if err := o.ctx.Err(); err != nil {
-		return 0, err
-	}
 	n, err := o.buf.Write(p)
 	o.n += int64(n)
 	return n, err
@@ -225,29 +222,10 @@ func (o *output) pad() error {
 	return err
 }
 
-// tensor writes one tensor's data and its padding, and holds the tensor to its size.
+// tensor writes one tensor's data and its padding.
 func (o *output) tensor(t *source) error {
-	want := o.n + t.Size
-	if err := t.write(&limited{o, t.Size}); err != nil {
+	if err := atomicfile.Section(o.ctx, o, t.Size, t.write); err != nil {
 		return err
 	}
-	if o.n != want {
-		return fmt.Errorf("%d bytes written, want %d", t.Size-(want-o.n), t.Size)
-	}
 	return o.pad()
-}
-
-// limited refuses more than left bytes.
-type limited struct {
-	o    *output
-	left int64
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	if int64(len(p)) > l.left {
-		return 0, fmt.Errorf("%d bytes more than its shape needs", int64(len(p))-l.left)
-	}
-	n, err := l.o.Write(p)
-	l.left -= int64(n)
-	return n, err
 }
