@@ -160,7 +160,9 @@ func (t *Trainer) Next() (Line, error) {
 }
 
 // Loss returns the mean loss of examples without learning from them.
-func (t *Trainer) Loss(examples []data.Example) float64 { return Loss(t.model, t.run, examples, t.loader.Tokens) }
+func (t *Trainer) Loss(examples []data.Example) float64 {
+	return Loss(t.model, t.run, examples, t.loader.Tokens)
+}
 
 // Loss returns the mean loss a label of m on examples, in passes of at most tokens.
 func Loss(m *model.Model, run *tensor.Run, examples []data.Example, tokens int) float64 {
