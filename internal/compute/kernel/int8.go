@@ -5,6 +5,8 @@ import (
 	"math"
 )
 
+//go:generate sh -c "cd _asm && go run ./int8 -out .."
+
 // Int8 holds activations as the integer kernels read them: Rows rows of Cols numbers, each row cut into blocks
 // of 32 numbers with one float32 scale.
 //

@@ -1,3 +1,5 @@
+//go:build !amd64 || purego
+
 package kernel
 
 func quantizeInt8(dst []byte, src []float32) { quantizeInt8Generic(dst, src) }
