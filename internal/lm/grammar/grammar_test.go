@@ -207,6 +207,23 @@ func TestStack(t *testing.T) {
 	}
 }
 
+// Alternatives that no text tells apart double at every level of nesting; maxConfigs keeps them few, and the text can
+// still end.
+func TestConfigs(t *testing.T) {
+	m := compile(t, `{"anyOf": [{"type": "array", "items": {"$ref": "#"}}, {"type": "array", "items": {"$ref": "#"}, "maxItems": 9}]}`).Start(byteVocabularyOnce)
+	for range 40 {
+		if err := m.AcceptBytes([]byte("[")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(m.state.configs); n > maxConfigs || n < maxConfigs/2 {
+		t.Errorf("%d configs, at most %d", n, maxConfigs)
+	}
+	if err := m.AcceptBytes([]byte(strings.Repeat("]", 40))); err != nil || !m.Done() {
+		t.Errorf("done %v, %v", m.Done(), err)
+	}
+}
+
 func TestForced(t *testing.T) {
 	m := compile(t, receipt).Start(byteVocabularyOnce)
 	for _, step := range []struct{ forced, text string }{

@@ -14,9 +14,10 @@ const (
 	maxStateBytes = 64 << 20
 )
 
-// maxConfigs bounds the places in which one text may stand at the same time. A text that would stand in more is
-// refused; only a schema whose alternatives stay ambiguous through recursion gets there.
-const maxConfigs = 1 << 14
+// maxConfigs bounds the places in which one text may stand at the same time. Where there are more, the others are
+// given up: what is still admitted is admitted by the schema and can end, but not all that the schema admits is. Only
+// alternatives that stay ambiguous through recursion and objects of a thousand optional members get there.
+const maxConfigs = 1 << 10
 
 // A frame is one entry of a stack: a call or a loop that is under way. Equal stacks are one pointer.
 type frame struct {
@@ -169,7 +170,7 @@ func (m *machine) enter(n int32, stack *frame) {
 		if m.program.need[c.node] > maxStack-depth {
 			continue
 		}
-		if _, ok := m.seen[c]; ok || len(m.set) > maxConfigs {
+		if _, ok := m.seen[c]; ok || len(m.set) == maxConfigs {
 			continue
 		}
 		m.seen[c] = struct{}{}
@@ -229,7 +230,7 @@ func (m *machine) intern() *state {
 	}
 	set, accept := m.set, m.accept
 	m.set, m.accept = m.set[:0], false
-	if len(set) == 0 && !accept || len(set) > maxConfigs {
+	if len(set) == 0 && !accept {
 		return m.dead
 	}
 	slices.SortFunc(set, func(a, b config) int {

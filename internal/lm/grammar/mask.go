@@ -29,19 +29,28 @@ func (m *machine) maskOf(s *state) []uint64 {
 
 // walk sets the tokens below trie node top, whose prefix led to state s.
 func (m *machine) walk(mask []uint64, top int32, s *state) {
-	v := m.vocab
-	root := &v.nodes[top]
-	m.walking[root.depth] = s
-	for n := top + 1; n < root.end; {
+	v, class, prefix := m.vocab, &m.program.class, m.walking // prefix[d]: the state behind the first d bytes
+	last := v.nodes[top].end
+	prefix[v.nodes[top].depth] = s
+	for n := top + 1; n < last; {
 		t := &v.nodes[n]
-		to := m.step(m.walking[t.depth-1], t.last)
+		from := prefix[t.depth-1]
+		var to *state
+		if from.next != nil {
+			to = from.next[class[t.last]]
+		}
+		if to == nil {
+			to = m.step(from, t.last)
+		}
 		if to == m.dead {
 			n = t.end
 			continue
 		}
-		m.walking[t.depth] = to
-		setBits(mask, v.at(n))
+		prefix[t.depth] = to
 		n++
+		for _, id := range v.ids[t.ids:v.nodes[n].ids] {
+			mask[id>>6] |= 1 << (id & 63)
+		}
 	}
 }
 

@@ -93,7 +93,10 @@ func checkKeywords(v *value, at string) error {
 		if key == "$id" && at != "" {
 			return unsupported(at, key) // it would change what a $ref below it means
 		}
-		if annotations[key] || strings.HasPrefix(key, "x-") || harmless(key, v.values[i]) {
+		if key == "$schema" && !strings.Contains(v.values[i].text, "json-schema.org/") {
+			return fault(at, "$schema %s is not supported", v.values[i].json()) // it may give keywords another meaning
+		}
+		if annotations[key] || strings.HasPrefix(key, "x-") || harmless(v, key, v.values[i]) {
 			continue
 		}
 		if _, ok := keywords[key]; !ok {
@@ -104,14 +107,15 @@ func checkKeywords(v *value, at string) error {
 }
 
 // harmless tells whether a keyword that is not supported says nothing, or what is assumed anyway.
-func harmless(key string, v *value) bool {
+func harmless(schema *value, key string, arg *value) bool {
+	no := arg.kind == isBoolean && !arg.boolean
 	switch key {
 	case "uniqueItems":
-		return v.kind == isBoolean && !v.boolean
+		return no
 	case "unevaluatedProperties":
-		return v.kind == isBoolean && !v.boolean
+		return no && schema.member("properties") != nil
 	case "minProperties":
-		return v.kind == isInteger && v.text == "0"
+		return arg.kind == isInteger && arg.text == "0"
 	}
 	return false
 }

@@ -11,7 +11,7 @@ import (
 type Vocabulary struct {
 	tokens  [][]byte
 	eos     []int
-	nodes   []trieNode // in preorder, the root first
+	nodes   []trieNode // in preorder, the root first; one more behind the last
 	ids     []int32    // token ids by node
 	depth   int        // of the longest token
 	content content
@@ -88,16 +88,11 @@ func (v *Vocabulary) buildTrie(order []int32) {
 	for _, n := range path {
 		v.nodes[n].end = int32(len(v.nodes))
 	}
+	v.nodes = append(v.nodes, trieNode{ids: int32(len(order))}) // no node: it ends the ids of the last one
 }
 
 // at returns the ids of the tokens that end at a node.
-func (v *Vocabulary) at(n int32) []int32 {
-	to := int32(len(v.ids))
-	if int(n)+1 < len(v.nodes) {
-		to = v.nodes[n+1].ids
-	}
-	return v.ids[v.nodes[n].ids:to]
-}
+func (v *Vocabulary) at(n int32) []int32 { return v.ids[v.nodes[n].ids:v.nodes[n+1].ids] }
 
 // buildContent walks the trie once from inside a string, before a character.
 func (v *Vocabulary) buildContent() {
@@ -108,7 +103,7 @@ func (v *Vocabulary) buildContent() {
 	}
 	stack := make([]place, v.depth+1)
 	touched := map[int32][]int32{} // characters touched -> ids
-	for n := int32(1); n < int32(len(v.nodes)); n++ {
+	for n := int32(1); n < v.nodes[0].end; n++ {
 		t := &v.nodes[n]
 		p := stack[t.depth-1]
 		if p.state == 0 && t.last == '"' {
