@@ -40,6 +40,7 @@ func (m *machine) equal(a, b any) bool {
 		return ok
 	case text:
 		t, ok := b.(text)
+		m.charge(len(a.s) / bytesAStep)
 		return ok && a.s == t.s
 	case []any:
 		l, ok := b.([]any)
@@ -89,6 +90,7 @@ func (m *machine) order(a, b any, op string) int {
 	}
 	if s, ok := a.(text); ok {
 		if t, ok := b.(text); ok {
+			m.charge(len(s.s) / bytesAStep)
 			return strings.Compare(s.s, t.s) // UTF-8 sorts as code points do
 		}
 	}

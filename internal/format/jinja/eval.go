@@ -12,12 +12,15 @@ type expr interface {
 
 // machine runs one rendering.
 type machine struct {
-	out   writer
-	scope *scope
-	line  int // of the node at hand
-	steps int
-	depth int
-	now   func() time.Time
+	out     writer
+	scope   *scope
+	line    int // of the node at hand
+	steps   int
+	limit   int // of steps
+	longest int // list in the input
+	bytes   int // of text in the input
+	depth   int
+	now     func() time.Time
 }
 
 // scope holds the names set in a loop's turn, a macro's call or a block. Few names live in one, so it is a list.
@@ -55,8 +58,8 @@ func (m *machine) fail(format string, a ...any) {
 // charge counts work, so that no template runs long.
 func (m *machine) charge(n int) {
 	m.steps += n
-	if m.steps > MaxSteps {
-		m.fail("template takes more than %d steps", MaxSteps)
+	if m.steps > m.limit {
+		m.fail("template takes more than %d steps", m.limit)
 	}
 }
 
@@ -362,7 +365,7 @@ func pick(items []any, i int64) any {
 
 func (m *machine) character(t text, i int64) any {
 	at := runeStarts(t.s)
-	m.charge(len(at) / 8)
+	m.charge(len(at) / bytesAWork)
 	n := int64(len(at) - 1)
 	if i < 0 {
 		i += n

@@ -291,22 +291,25 @@ func (s *forStmt) exec(m *machine) flow {
 		m.scope = outer
 		items = kept
 	}
-	if len(items) == 0 {
-		return m.scoped(s.orElse)
-	}
 	l := &loop{items: items, depth: 1}
+	whole := false // a turn ran to its end: Jinja takes a loop of break and continue alone for an empty one
 	for i, item := range items {
-		m.charge(1)
+		m.charge(turnSteps)
 		l.index0 = i
 		m.scope = &scope{parent: outer}
 		m.scope.set("loop", l)
 		m.line = s.line
 		m.assign(s.to, item)
-		if m.body(s.body) == breaks {
+		end := m.body(s.body)
+		if end == breaks {
 			break
 		}
+		whole = whole || end == next
 	}
 	m.scope = outer
+	if !whole {
+		return m.scoped(s.orElse)
+	}
 	return next
 }
 
@@ -337,6 +340,7 @@ func (c *macro) run(m *machine, a args) any {
 	if len(a.pos) > len(c.params) {
 		m.fail("macro '%s' takes not more than %d argument(s)", c.name, len(c.params))
 	}
+	m.charge(callSteps)
 	outer := m.scope
 	m.scope = &scope{parent: c.scope}
 	given := make([]bool, len(c.params))

@@ -209,7 +209,7 @@ func filterReplace(m *machine, v any, a args) any {
 func filterEscape(m *machine, v any, a args) any {
 	m.params("escape", a)
 	t := m.str(v)
-	m.charge(len(t.s) / 8)
+	m.charge(len(t.s) / bytesAWork)
 	var w writer
 	t.mapRunes(&w, func(w *writer, r rune, raw string) {
 		switch r {
@@ -234,7 +234,7 @@ func filterEscape(m *machine, v any, a args) any {
 func filterTitle(m *machine, v any, a args) any {
 	m.params("title", a)
 	t := m.str(v)
-	m.charge(len(t.s) / 8)
+	m.charge(len(t.s) / bytesAWork)
 	first := true
 	var w writer
 	t.mapRunes(&w, func(w *writer, r rune, _ string) {
@@ -263,7 +263,7 @@ func filterFormat(m *machine, v any, a args) any {
 func filterWordcount(m *machine, v any, a args) any {
 	m.params("wordcount", a)
 	t := m.str(v)
-	m.charge(len(t.s) / 8)
+	m.charge(len(t.s) / bytesAWork)
 	return int64(len(strings.FieldsFunc(t.s, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsNumber(r) })))
 }
 

@@ -90,7 +90,7 @@ func (m *machine) folded(path any, sensitive bool) func(v any) any {
 	return func(v any) any {
 		v = of(v)
 		if t, ok := isText(v); ok && !sensitive {
-			m.charge(len(t.s) / 8)
+			m.charge(len(t.s) / bytesAWork)
 			return plain(strings.ToLower(t.s))
 		}
 		return v

@@ -189,3 +189,23 @@ func TestMarksFollowData(t *testing.T) {
 		}
 	}
 }
+
+// TestLanguage compares small templates, one or more for each thing that is supported, with jinja2.
+func TestLanguage(t *testing.T) {
+	var file struct {
+		Vars  json.RawMessage `json:"vars"`
+		Cases []struct {
+			Template string `json:"template"`
+			result
+		} `json:"cases"`
+	}
+	readJSONFile(t, "cases.json", &file)
+	for _, c := range file.Cases {
+		t.Run("", func(t *testing.T) {
+			check(t, c.Template, variables(t, file.Vars, false), c.result)
+			if t.Failed() {
+				t.Log("template:", c.Template)
+			}
+		})
+	}
+}

@@ -98,7 +98,7 @@ func callable(v any) bool {
 func caseTest(wrong, right func(r rune) bool) isTest {
 	return func(m *machine, v any, _ args) bool {
 		t := m.str(v)
-		m.charge(len(t.s) / 8)
+		m.charge(len(t.s) / bytesAWork)
 		return !strings.ContainsFunc(t.s, wrong) && strings.ContainsFunc(t.s, right)
 	}
 }

@@ -17,17 +17,23 @@ import (
 	"time"
 )
 
-// Bounds on what a template may do. The longest known chat template has 7 KB of expressions, and a conversation of
-// hundreds of tool calls takes some 100,000 steps.
+// Bounds on what a template may do. A step takes 50 to 150 ns. Most conversations take a few thousand, but some
+// templates look at every pair of messages (DeepSeek V3.2: 330,000 steps for 100 tool calls), so a list of n values
+// in the input adds n² * pairSteps, and each byte of input one more, up to MaxLongSteps in all.
 const (
-	MaxSource   = 1 << 20   // bytes of a template
-	MaxSteps    = 1_000_000 // nodes evaluated, plus elements and bytes handled in bulk
-	MaxText     = 16 << 20  // bytes of the result or of any string on the way
-	MaxDepth    = 1000      // nested evaluations, macro calls included
-	MaxNesting  = 100       // nested brackets and blocks in a template, nested values in its input
-	MaxRange    = 100_000   // elements of range(), as in Jinja's sandbox
-	bytesAStep  = 64        // bytes copied for the price of one step
-	valuesAStep = 4         // list elements copied for the price of one step
+	MaxSource    = 1 << 20 // bytes of a template
+	MaxSteps     = 500_000 // nodes evaluated, plus elements and bytes handled in bulk
+	MaxLongSteps = 20_000_000
+	MaxText      = 16 << 20 // bytes of the result or of any string on the way
+	MaxDepth     = 1000     // nested evaluations, macro calls included
+	MaxNesting   = 100      // nested brackets and blocks in a template, nested values in its input
+	MaxRange     = 100_000  // elements of range(), as in Jinja's sandbox
+	pairSteps    = 16
+	bytesAStep   = 64 // bytes copied for the price of one step
+	bytesAWork   = 4  // bytes looked at one by one for the price of one step
+	turnSteps    = 3  // what a turn of a loop costs beside its nodes
+	callSteps    = 8  // what a macro's call costs beside its nodes
+	valuesAStep  = 2  // list elements copied for the price of one step
 )
 
 // Data is a string that does not come from the template's author. Its bytes are marked in the result of Mark.
@@ -84,10 +90,11 @@ func (t *Template) Mark(vars map[string]any) (out Marked, err error) {
 	if now == nil {
 		now = time.Now
 	}
-	m := &machine{now: now, line: 1, scope: &scope{}}
+	m := &machine{now: now, line: 1, scope: &scope{}, limit: MaxLongSteps}
 	for name, v := range vars {
 		m.scope.set(name, m.enter(v, 0))
 	}
+	m.limit = min(MaxSteps+m.bytes+pairSteps*m.longest*m.longest, MaxLongSteps)
 	m.scope = &scope{parent: m.scope}
 	m.body(t.body)
 	return Marked{string(m.out.buf), m.out.data}, nil

@@ -95,7 +95,7 @@ func readObject(d *json.Decoder, data bool, depth int) (any, error) {
 func filterFromJSON(m *machine, v any, a args) any {
 	m.params("from_json", a)
 	t := m.wantText(v, "from_json")
-	m.charge(len(t.s) / 8)
+	m.charge(2 * len(t.s))
 	got, err := FromJSON([]byte(t.s), len(t.data) > 0)
 	if err != nil {
 		m.fail("from_json: %v", err)
@@ -250,7 +250,7 @@ func (j *jsonWriter) object(d *Map, depth int) {
 }
 
 func (j *jsonWriter) text(t text) {
-	j.m.charge(len(t.s) / 8)
+	j.m.charge(len(t.s) / bytesAWork)
 	j.w.str(`"`)
 	t.mapRunes(&j.w, func(w *writer, r rune, raw string) {
 		at := strings.IndexRune("\"\\\b\f\n\r\t", r)

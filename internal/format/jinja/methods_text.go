@@ -43,7 +43,7 @@ func split(id string, fromRight bool) textMethod {
 			if at < 0 {
 				break
 			}
-			m.charge(1)
+			m.charge(2)
 			cuts = append(cuts, [2]int{lo + at, lo + at + len(sep)})
 			if fromRight {
 				hi = lo + at
@@ -69,7 +69,7 @@ func (m *machine) fields(t text, limit int64, fromRight bool) []any {
 	out := []any{}
 	i, j := trimmed(t.s, isSpace, !fromRight, fromRight)
 	for ; i < j; limit-- {
-		m.charge(1)
+		m.charge(2)
 		rest := t.s[i:j]
 		at := strings.IndexFunc(rest, isSpace)
 		if fromRight {
@@ -100,12 +100,16 @@ func splitlines(m *machine, t text, a args) any {
 	return m.lines(t, m.flag(p[0]))
 }
 
+func isLineEnd(r rune) bool {
+	return r >= '\n' && r <= '\r' || r >= 0x1c && r <= 0x1e || r == 0x85 || r == 0x2028 || r == 0x2029
+}
+
 // lines splits at every line end that Python knows.
 func (m *machine) lines(t text, keep bool) []any {
 	out := []any{}
 	for at := 0; at < len(t.s); {
-		m.charge(1)
-		end := strings.IndexAny(t.s[at:], "\n\r\v\f\x1c\x1d\x1e\u0085\u2028\u2029")
+		m.charge(2)
+		end := strings.IndexFunc(t.s[at:], isLineEnd)
 		if end < 0 {
 			return append(out, t.slice(at, len(t.s)))
 		}
@@ -165,7 +169,7 @@ func (m *machine) window(t text, start, end any, id string) text {
 	}
 	at := runeStarts(t.s)
 	n := int64(len(at) - 1)
-	m.charge(len(at) / 8)
+	m.charge(len(at) / bytesAWork)
 	bound := func(v any, missing int64) int64 {
 		i := m.wantInt(v, missing, id)
 		if i < 0 {
@@ -277,7 +281,7 @@ func joinText(m *machine, t text, a args) any {
 func mapped(id string, f func(r rune) rune) textMethod {
 	return func(m *machine, t text, a args) any {
 		m.params(id, a)
-		m.charge(len(t.s) / 8)
+		m.charge(len(t.s) / bytesAWork)
 		var w writer
 		t.mapRunes(&w, func(w *writer, r rune, _ string) { w.str(string(f(r))) })
 		return m.made(w.done())
@@ -295,7 +299,7 @@ func swapCase(r rune) rune {
 func cased(id string, once bool) textMethod {
 	return func(m *machine, t text, a args) any {
 		m.params(id, a)
-		m.charge(len(t.s) / 8)
+		m.charge(len(t.s) / bytesAWork)
 		raise := true
 		var w writer
 		t.mapRunes(&w, func(w *writer, r rune, _ string) {
@@ -359,7 +363,7 @@ func zfill(m *machine, t text, a args) any {
 func all(is func(r rune) bool) textMethod {
 	return func(m *machine, t text, a args) any {
 		m.params("is…", a)
-		m.charge(len(t.s) / 8)
+		m.charge(len(t.s) / bytesAWork)
 		return t.s != "" && !strings.ContainsFunc(t.s, func(r rune) bool { return !is(r) })
 	}
 }

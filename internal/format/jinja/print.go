@@ -112,7 +112,7 @@ func (m *machine) reprMap(w *writer, d *Map) {
 }
 
 func (m *machine) reprText(w *writer, t text) {
-	m.charge(len(t.s) / 8)
+	m.charge(len(t.s) / bytesAWork)
 	quote := '\''
 	if strings.Contains(t.s, "'") && !strings.Contains(t.s, `"`) {
 		quote = '"'

@@ -140,13 +140,16 @@ func (m *machine) enter(v any, depth int) any {
 	case int:
 		return int64(v)
 	case string:
+		m.bytes += len(v)
 		return plain(v)
 	case Data:
+		m.bytes += len(v)
 		if v == "" {
 			return text{}
 		}
 		return text{string(v), []Span{{0, len(v)}}}
 	case []any:
+		m.longest = max(m.longest, min(len(v), MaxRange))
 		out := make([]any, len(v))
 		for i := range v {
 			out[i] = m.enter(v[i], depth+1)
@@ -247,8 +250,8 @@ func (m *machine) elements(v any) ([]any, bool) {
 		v.items = nil
 		return items, true
 	case text:
+		m.charge(2 * len(v.s))
 		at := runeStarts(v.s)
-		m.charge(len(at))
 		out := make([]any, len(at)-1)
 		for i := range out {
 			out[i] = v.slice(at[i], at[i+1])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Renders chat templates with Jinja2 set up as transformers does (chat_template_utils.py), for the golden files
-of the package: ref/render.py SHARED MODELS > testdata/golden.json; ref/render.py --cases > testdata/cases.json.
+of the package: ref/render.py SHARED MODELS > testdata/golden.json; ref/render.py --cases > new; mv new testdata/cases.json,
+which keeps the file's templates and variables and fills in their results.
 
 Needs jinja2 alone. Two things differ from transformers, both so that templates which llama.cpp ships render: tojson
 takes a generator as a list, and from_json is a filter. strftime_now tells a fixed date.
@@ -104,12 +105,9 @@ def render(env, source, variables):
 def main():
     env = environment()
     if sys.argv[1] == "--cases":
-        cases = json.load(open(f"{HERE}/../testdata/cases.json", encoding="utf-8"))
-        for c in cases:
-            c.pop("text", None)
-            c.pop("error", None)
-            c.update(render(env, c["template"], c.get("vars", {})))
-        out = cases
+        out = json.load(open(f"{HERE}/../testdata/cases.json", encoding="utf-8"))
+        out["made_by"] = "ref/render.py with jinja2 " + jinja2.__version__
+        out["cases"] = [{"template": c["template"], **render(env, c["template"], out["vars"])} for c in out["cases"]]
     else:
         chats = json.load(open(f"{HERE}/../testdata/conversations.json", encoding="utf-8"))
         results = {}
