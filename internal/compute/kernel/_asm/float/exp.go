@@ -164,14 +164,14 @@ func swiGLUBackward(x *simd) {
 		x.op("VMULPS", 1, 0, 0) // silu
 		x.load("R10", 2)        // dy
 		x.load("R9", 3)
-		x.op("VFMADD231PS", 2, 0, 3)
-		x.store(3, "R9")
-		x.op("VSUBPS", 1, 6, 3)      // 1-s
-		x.op("VFMADD231PS", 3, 0, 1) // s + silu·(1-s)
 		x.load("R8", 4)
-		x.op("VMULPS", 4, 2, 2) // dy·up
 		x.load("DI", 5)
-		x.op("VFMADD231PS", 2, 1, 5)
+		x.op("VFMADD231PS", 2, 0, 3) // dUp
+		x.op("VMULPS", 4, 2, 2)      // dy·up
+		x.op("VSUBPS", 1, 6, 4)      // 1-s
+		x.op("VFMADD231PS", 4, 0, 1) // s + silu·(1-s)
+		x.op("VFMADD231PS", 2, 1, 5) // dGate
+		x.store(3, "R9")
 		x.store(5, "DI")
 	})
 	x.end()

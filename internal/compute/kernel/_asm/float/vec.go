@@ -230,26 +230,28 @@ func adamW(x *simd) {
 		x.p("VBROADCASTSS %d(R10), %s", 4*i, x.r(scale+i))
 	}
 	x.each(func() {
+		// All loads stand before the stores: page-aligned arrays have equal low address bits, by which a processor
+		// would take a load for one of the bytes just stored.
 		x.load("SI", 0)
-		x.op("VMULPS", scale, 0, 0) // g'
 		x.load("R8", 1)
+		x.load("R9", 2)
+		x.load("DI", 3)
+		x.op("VMULPS", scale, 0, 0) // g'
 		x.op("VMULPS", b1, 1, 1)
 		x.op("VFMADD231PS", a1, 0, 1) // m
-		x.store(1, "R8")
-		x.op("VMULPS", 0, 0, 0) // g'²
-		x.load("R9", 2)
+		x.op("VMULPS", 0, 0, 0)       // g'²
 		x.op("VMULPS", b2, 2, 2)
 		x.op("VFMADD231PS", a2, 0, 2) // v
+		x.op("VMULPS", decay, 3, 3)
+		x.op("VMULPS", c2, 2, 0)
+		x.op("VSQRTPS", 0, 0)
+		x.op("VADDPS", eps, 0, 0)
+		x.op("VMULPS", c1, 1, 14)
+		x.op("VDIVPS", 0, 14, 0) // step
+		x.op("VFNMADD231PS", lr, 0, 3)
+		x.store(1, "R8")
 		x.store(2, "R9")
-		x.op("VMULPS", c2, 2, 2)
-		x.op("VSQRTPS", 2, 2)
-		x.op("VADDPS", eps, 2, 2)
-		x.op("VMULPS", c1, 1, 1)
-		x.op("VDIVPS", 2, 1, 1) // step
-		x.load("DI", 0)
-		x.op("VMULPS", decay, 0, 0)
-		x.op("VFNMADD231PS", lr, 1, 0)
-		x.store(0, "DI")
+		x.store(3, "DI")
 	})
 	x.end()
 }
