@@ -15,6 +15,7 @@
 package gguf
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -47,18 +48,19 @@ type File struct {
 
 	name    string
 	byName  map[string]int
-	mapping *mmap.File
+	mapping *mmap.File   // nil for a file in memory
+	parts   []*mmap.File // of a model in parts: the second and later
 }
 
-// Open maps the file at path and reads its header. Close it when no tensor is needed any more.
+// Open maps the file at path and reads its header. Of a model in parts the path is the first part's, and the others are
+// found beside it. Close it when no tensor is needed any more.
 func Open(path string) (*File, error) {
-	m, err := mmap.Open(path)
+	f, err := openOne(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
-	f, err := read(path, m.Bytes(), m)
-	if err != nil {
-		m.Close()
+	if err := f.join(path); err != nil {
+		f.Close()
 		return nil, fmt.Errorf("gguf: %s: %w", path, err)
 	}
 	return f, nil
@@ -76,10 +78,13 @@ func Parse(name string, data []byte) (*File, error) {
 
 // Close unmaps the file. Tensor data and arrays may not be read after it.
 func (f *File) Close() error {
-	if f.mapping == nil {
-		return nil
+	var errs []error
+	for _, m := range append(f.parts, f.mapping) {
+		if m != nil {
+			errs = append(errs, m.Close())
+		}
 	}
-	return f.mapping.Close()
+	return errors.Join(errs...)
 }
 
 // Name is the path, or the name given to Parse.
@@ -103,7 +108,7 @@ type Tensor struct {
 	Name   string
 	Type   Type
 	Dims   []int // Dims[0] is the row length: a [out, in] matrix is stored as Dims{in, out}
-	Offset int64 // of the first byte, from the start of the file
+	Offset int64 // of the first byte, from the start of its file
 	Size   int64 // in bytes
 
 	data    []byte

@@ -133,7 +133,7 @@ func (w *Writer) commit(ctx context.Context) error {
 		return err
 	}
 	// What our own reader refuses (a value past a bound, arrays nested too deep) never gets its name.
-	check, err := Open(w.file.Name())
+	check, err := openOne(w.file.Name())
 	if err != nil {
 		return err
 	}
