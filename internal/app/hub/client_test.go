@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -170,5 +172,33 @@ func TestHubPage(t *testing.T) {
 		if got := r.repo + " " + r.file; ok != (want != "") || ok && got != want {
 			t.Errorf("%s: %q %v, want %q", arg, got, ok, want)
 		}
+	}
+}
+
+// A certificate that does not hold is an answer, not a weak connection.
+func TestUntrustedCertificate(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+	srv.StartTLS()
+	defer srv.Close()
+	waits := 0
+	c := testClient(t, srv.URL)
+	c.note = func(string) { waits++ }
+	u, _ := url.Parse(srv.URL)
+	if _, _, err := c.small(t.Context(), u, "*/*", 100); err == nil || waits > 0 || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("unknown authority: %v after %d waits", err, waits)
+	}
+}
+
+// A server that is not there is asked again, since it may be starting.
+func TestRefusedConnection(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	srv.Close()
+	waits := 0
+	c := testClient(t, srv.URL)
+	c.note = func(string) { waits++ }
+	u, _ := url.Parse(srv.URL)
+	if _, _, err := c.small(t.Context(), u, "*/*", 100); err == nil || waits != c.tries-1 {
+		t.Errorf("nobody there: %v after %d waits", err, waits)
 	}
 }

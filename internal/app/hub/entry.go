@@ -178,6 +178,9 @@ func (s *Store) List() ([]Entry, error) {
 	var damaged []error
 	for _, dir := range folders {
 		e, err := s.entry(root, dir)
+		if _, gone := root.Lstat(dir); errors.Is(gone, fs.ErrNotExist) {
+			continue // removed since the listing
+		}
 		if err != nil {
 			damaged = append(damaged, damagedError(dir, err))
 			continue
@@ -289,7 +292,8 @@ func (s *Store) Remove(name string) error {
 	}
 	stage, old := stageDir(name), oldDir(name)
 	_, stageErr := root.Lstat(stage)
-	if !here && stageErr != nil {
+	_, oldErr := root.Lstat(old)
+	if !here && stageErr != nil && oldErr != nil {
 		return s.notFound(name, names)
 	}
 	if here { // out of sight by one rename, so that nobody meets half of it

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -280,6 +281,50 @@ func TestDamagedPartial(t *testing.T) {
 	wantContent(t, s, mustPull(t, s, "tiny:1b", o), data)
 }
 
+// A process that is killed leaves no lock and no half entry, and nothing is fetched twice.
+func TestKill(t *testing.T) {
+	data := model(t, 60_000, 11)
+	h, s := newFakeHub(t), newStore(t)
+	h.images["tiny:1b"] = data
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		w.(*countingWriter).pause = 2 * time.Millisecond // of the whole file, 120 ms
+		return false
+	}
+	partial := filepath.Join(s.dir(), partialDir, "tiny@1b", "tiny@1b.gguf.partial")
+	size := func() int64 {
+		info, err := os.Stat(partial)
+		if err != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	for round := range 3 {
+		before := size()
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "HUB_TEST_PULL=tiny:1b", "HUB_TEST_HOME="+s.Home(), "RETORT_REGISTRY="+h.hub.URL)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); size() < before+20_000 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		if size() < before+20_000 {
+			t.Fatalf("round %d: partial file has %d bytes after %d", round, size(), before)
+		}
+		wantNothing(t, s)
+	}
+	kept := size()
+	requests, _ := h.counts()
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if got := h.sent[requests:]; kept < int64(len(data)) && (len(got) != 1 || got[0] != int64(len(data))-kept) {
+		t.Errorf("last run was sent %v bytes, want %d", got, int64(len(data))-kept)
+	}
+}
+
 // A process that dies inside the last step leaves a stage that the next pull only has to move.
 func TestDeathInCommit(t *testing.T) {
 	data := model(t, 10_000, 10)
@@ -299,5 +344,24 @@ func TestDeathInCommit(t *testing.T) {
 	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
 	if _, after := h.counts(); after != before {
 		t.Errorf("%d bytes fetched again", after-before)
+	}
+}
+
+// A process that dies between moving the old edition out and the new one in leaves the old one to go back to.
+func TestDeathInReplace(t *testing.T) {
+	h, s := newFakeHub(t), newStore(t)
+	data := model(t, 10_000, 12)
+	h.images["tiny:1b"] = data
+	mustPull(t, s, "tiny:1b", h.options())
+	if err := os.Rename(filepath.Join(s.dir(), "tiny@1b"), filepath.Join(s.dir(), partialDir, "tiny@1b.old")); err != nil {
+		t.Fatal(err)
+	}
+	before, _ := h.counts()
+	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	if after, _ := h.counts(); after != before {
+		t.Error("fetched again")
+	}
+	if left := leftovers(t, s); len(left) > 0 {
+		t.Errorf("left over: %v", left)
 	}
 }

@@ -24,7 +24,17 @@ import (
 	"retort/internal/format/gguf"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if ref := os.Getenv("HUB_TEST_PULL"); ref != "" { // this is the child of TestKill
+		s, err := Open(os.Getenv("HUB_TEST_HOME"))
+		if err == nil {
+			_, err = s.Pull(context.Background(), ref, PullOptions{})
+		}
+		fmt.Println(err)
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // fakeHub speaks the routes of the Hugging Face hub and of an Ollama registry, and hands its files out from a second
 // server, as both do. Hooks make it misbehave.
