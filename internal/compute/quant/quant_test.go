@@ -3,13 +3,17 @@ package quant
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
+
+	"retort/internal/numtest"
 )
 
 // golden is a record of testdata/*.golden, which ref/golden.py made with the Python package gguf.
@@ -138,6 +142,45 @@ func randomBlocks(t Type, n int, seed uint64) []byte {
 // scaleOffsets says where a block's float16 scales lie.
 var scaleOffsets = map[Type][]int{Q4_0: {0}, Q4_1: {0, 2}, Q5_0: {0}, Q5_1: {0, 2}, Q8_0: {0}, Q2_K: {80, 82},
 	Q3_K: {108}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208}, IQ4_NL: {0}}
+
+// TestDecodeReal holds Decode to hashes of what gguf decodes from real files (ref/real.py).
+func TestDecodeReal(t *testing.T) {
+	list, err := os.ReadFile("testdata/real.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(string(list)), "\n")[1:] {
+		var model, tensor, typ, hash string
+		var offset, size int64
+		if _, err := fmt.Sscan(line, &model, &tensor, &typ, &offset, &size, &hash); err != nil {
+			t.Fatalf("real.golden: %q: %v", line, err)
+		}
+		t.Run(model+"/"+tensor, func(t *testing.T) {
+			f, err := os.Open(numtest.Model(t, model))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			data := make([]byte, size)
+			if _, err := f.ReadAt(data, offset); err != nil {
+				t.Fatal(err)
+			}
+			kind, err := ParseType(typ)
+			if err != nil {
+				t.Fatal(err)
+			}
+			floats := make([]float32, len(data)/kind.BlockBytes()*kind.BlockSize())
+			Decode(kind, floats, data)
+			raw := make([]byte, 4*len(floats))
+			if err := Encode(F32, raw, floats); err != nil {
+				t.Fatal(err)
+			}
+			if got := fmt.Sprintf("%x", sha256.Sum256(raw)); got != hash {
+				t.Errorf("%s: weights have hash %s, want %s", typ, got, hash)
+			}
+		})
+	}
+}
 
 func TestHostileBlocks(t *testing.T) {
 	for _, typ := range Types() {
