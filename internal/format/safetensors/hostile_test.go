@@ -57,6 +57,7 @@ func hostile() []struct {
 		{"string not closed", "end of a string", file(`{"x`, 0)},
 		{"escape at the end", "end of a string", file(`{"x\`, 0)},
 		{"bad escape", "invalid character", file(`{"\q":1}`, 0)},
+		{"half a surrogate pair", "no character", file(`{"__metadata__":{"a":"\ud83dx"}}`, 0)},
 		{"control character", "without control characters", file("{\"a\nb\":1}", 0)},
 		{"value a number", "want '{'", file(`{"x":1}`, 0)},
 		{"arrays 100000 deep", "want '{'", file(`{"x":`+strings.Repeat("[", 100_000), 0)},

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 )
 
 // A scanner reads the few forms of JSON that headers have, and makes nothing on the way that the file did not pay for.
@@ -97,6 +99,10 @@ func (s *scanner) string() (string, error) {
 	var text string
 	if err := json.Unmarshal(s.b[start-1:s.i], &text); err != nil {
 		return "", fmt.Errorf("string at byte %d: %w", start-1, err)
+	}
+	// Half a surrogate pair, which the reference refuses, becomes U+FFFD. Nobody needs that character in a name.
+	if strings.ContainsRune(text, utf8.RuneError) {
+		return "", fmt.Errorf("string at byte %d: escapes that are no character", start-1)
 	}
 	return text, nil
 }
