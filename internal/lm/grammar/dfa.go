@@ -9,10 +9,22 @@ import (
 
 // Limits of the automata behind pattern, format and numeric bounds.
 const (
-	maxPatternNodes = 20_000    // of the automaton before it is made deterministic; quantifiers are expanded
-	maxPatternWork  = 4_000_000 // steps of making it deterministic
+	maxPatternNodes = 20_000 // of one before it is made deterministic; quantifiers are expanded
 	maxDFAStates    = 10_000
+	maxWork         = 10_000_000 // steps of building all automata of a schema and of telling alternatives apart
 )
+
+// A budget is what remains of maxWork.
+type budget struct{ left int }
+
+func newBudget() *budget { return &budget{maxWork} }
+
+func (b *budget) spend(steps int) error {
+	if b.left -= steps; b.left < 0 {
+		return fmt.Errorf("automata take more than %d steps to build", maxWork)
+	}
+	return nil
+}
 
 // A span is an interval of code points, both ends included.
 type span struct{ lo, hi rune }
@@ -137,18 +149,26 @@ type dfa struct {
 }
 
 // newDFA makes e deterministic, within the limits.
-func newDFA(e *expr) (*dfa, error) {
+func newDFA(e *expr, b *budget) (*dfa, error) {
 	a := &nfa{nodes: make([]nfaNode, 1)}
 	start := a.build(e, 0)
 	if a.err != nil {
 		return nil, a.err
 	}
+	if err := b.spend(len(a.nodes)); err != nil {
+		return nil, err
+	}
 	d := &subsets{nfa: a, numbers: map[string]int32{}, seen: make([]bool, len(a.nodes))}
 	d.number(d.closure([]int32{start}))
 	for s := 0; s < len(d.sets); s++ {
-		if err := d.expand(s); err != nil {
+		err := d.expand(s)
+		if err == nil {
+			err = b.spend(d.work)
+		}
+		if err != nil {
 			return nil, err
 		}
+		d.work = 0
 	}
 	return d.out.trim(), nil
 }
@@ -219,8 +239,8 @@ func (d *subsets) expand(s int) error {
 			}
 		}
 		d.work += len(d.sets[s])
-		if d.work > maxPatternWork {
-			return fmt.Errorf("automaton takes more than %d steps to build", maxPatternWork)
+		if d.work > maxWork {
+			return nil // the caller finds out
 		}
 		if len(to) == 0 {
 			continue
@@ -289,7 +309,7 @@ func (d *dfa) trim() *dfa {
 func (d *dfa) empty() bool { return len(d.edges[0]) == 0 && !d.accept[0] }
 
 // intersect accepts what both accept.
-func intersect(a, b *dfa) (*dfa, error) {
+func intersect(a, b *dfa, left *budget) (*dfa, error) {
 	type pair struct{ a, b int32 }
 	pairs := []pair{{0, 0}}
 	numbers := map[pair]int32{{0, 0}: 0}
@@ -299,6 +319,9 @@ func intersect(a, b *dfa) (*dfa, error) {
 		out.edges = append(out.edges, nil)
 		out.accept = append(out.accept, a.accept[p.a] && b.accept[p.b])
 		ea, eb := a.edges[p.a], b.edges[p.b]
+		if err := left.spend(1 + len(ea) + len(eb)); err != nil {
+			return nil, err
+		}
 		for len(ea) > 0 && len(eb) > 0 {
 			if lo, hi := max(ea[0].lo, eb[0].lo), min(ea[0].hi, eb[0].hi); lo <= hi {
 				to := pair{ea[0].to, eb[0].to}

@@ -41,7 +41,7 @@ func formatDFA(name string) (*dfa, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := newDFA(e)
+	d, err := newDFA(e, newBudget())
 	if err == nil {
 		formatDFAs.Store(name, d)
 	}

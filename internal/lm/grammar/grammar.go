@@ -54,7 +54,7 @@ func Compile(schema []byte) (*Grammar, error) {
 	if err != nil {
 		return nil, fmt.Errorf("schema: %w", err)
 	}
-	c := &compiler{program: newProgram(), root: root, refs: map[string]int32{}, anyRule: -1}
+	c := &compiler{program: newProgram(), root: root, refs: map[string]int32{}, anyRule: -1, work: newBudget()}
 	start, err := c.document()
 	if err != nil {
 		return nil, err

@@ -178,6 +178,8 @@ func TestLimits(t *testing.T) {
 		{"maxQuantifier", `{"pattern": "a{5001}"}`, "quantifier bound 5001"},
 		{"maxPatternNodes", `{"pattern": "^((a{1,300}){1,300}){1,300}$"}`, "automaton has more than 20000 nodes"},
 		{"maxDFAStates", `{"pattern": "a.{20}$"}`, "automaton"},
+		{"maxWork", `{"oneOf": [{"$ref": "#/$defs/x"}, {"type": "null"}], "$defs": {"x": {"anyOf": [` + strings.Repeat(`{"$ref": "#/$defs/x"}, `, 9) + `true]}}}`, "not told apart"},
+		{"maxWork", `{"anyOf": [` + strings.Repeat(`{"pattern": "[ab]*a[ab]{9}$"}, `, 200) + `true]}`, "automata take more than"},
 		{"maxCount", `{"minLength": 1e10}`, "at most 1073741824"},
 		{"maxBoundDigits", `{"minimum": ` + strings.Repeat("9", maxBoundDigits+1) + `}`, "more than 64 digits"},
 	} {

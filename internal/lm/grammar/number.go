@@ -31,7 +31,7 @@ type bound struct {
 
 // numberDFA accepts the JSON texts of the numbers within all bounds. An integer has neither fraction nor exponent;
 // a number with a bound has no exponent.
-func numberDFA(integer bool, bounds []bound) (*dfa, error) {
+func numberDFA(integer bool, bounds []bound, left *budget) (*dfa, error) {
 	shape := []*expr{rep(minus, 0, 1), intPart}
 	if !integer {
 		shape = append(shape, fraction)
@@ -39,14 +39,14 @@ func numberDFA(integer bool, bounds []bound) (*dfa, error) {
 			shape = append(shape, exponent)
 		}
 	}
-	d, err := newDFA(cat(shape...))
+	d, err := newDFA(cat(shape...), left)
 	for _, b := range bounds {
 		if err != nil {
 			return nil, err
 		}
 		var side *dfa
-		if side, err = newDFA(b.expr()); err == nil {
-			d, err = intersect(d, side)
+		if side, err = newDFA(b.expr(), left); err == nil {
+			d, err = intersect(d, side, left)
 		}
 	}
 	return d, err

@@ -8,6 +8,9 @@ import (
 // maxRefChain bounds how many references are followed, and how deep objects are compared, to tell schemas apart.
 const maxRefChain = 16
 
+// compareCost is what a comparison of two schemas takes from the budget.
+const compareCost = 100
+
 // checkDistinct refuses a oneOf unless no value can meet two of its alternatives: a text made for one of them
 // would otherwise be invalid.
 func (c *compiler) checkDistinct(alternatives []*value, at string) error {
@@ -24,7 +27,7 @@ func (c *compiler) checkDistinct(alternatives []*value, at string) error {
 // distinct tells whether no value meets both schemas, as the standard reads them. False means that it is not known.
 func (c *compiler) distinct(a, b *value, depth int) bool {
 	a, b = c.follow(a), c.follow(b)
-	if depth == 0 || a == nil || b == nil {
+	if depth == 0 || a == nil || b == nil || c.work.spend(compareCost) != nil {
 		return false
 	}
 	if a.kind == isBoolean || b.kind == isBoolean {
@@ -56,9 +59,9 @@ func (c *compiler) distinct(a, b *value, depth int) bool {
 	}
 	switch common {
 	case isString:
-		return c.scalarsApart(a, b, listA, listB, fixedA, fixedB, stringDFA)
+		return c.scalarsApart(a, b, listA, listB, fixedA, fixedB, c.stringDFA)
 	case isNumber, isInteger, isNumber | isInteger:
-		return c.scalarsApart(a, b, listA, listB, fixedA, fixedB, boundsDFA)
+		return c.scalarsApart(a, b, listA, listB, fixedA, fixedB, c.boundsDFA)
 	case isObject:
 		return !fixedA && !fixedB && (c.objectsApart(a, b, depth) || c.objectsApart(b, a, depth))
 	}
@@ -111,14 +114,6 @@ func kindsOf(v *value, list []*value, fixed bool) valueKind {
 	return kinds & present
 }
 
-func boundsDFA(v *value, at string) (*dfa, error) {
-	bounds, err := numberBounds(v, at)
-	if err != nil {
-		return nil, err
-	}
-	return numberDFA(false, bounds)
-}
-
 // scalarsApart compares strings, or numbers, by the automata of their constraints. Every value has a text that
 // the automaton of its constraint accepts, so that automata without a common text have no common value.
 func (c *compiler) scalarsApart(a, b *value, listA, listB []*value, fixedA, fixedB bool, build func(*value, string) (*dfa, error)) bool {
@@ -137,7 +132,7 @@ func (c *compiler) scalarsApart(a, b *value, listA, listB []*value, fixedA, fixe
 	case fixedB:
 		return !slices.ContainsFunc(listB, func(v *value) bool { return da.match(v.text) })
 	}
-	both, err := intersect(da, db)
+	both, err := intersect(da, db, c.work)
 	return err == nil && both.empty()
 }
 

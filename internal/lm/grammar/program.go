@@ -126,30 +126,39 @@ func (p *program) repeat(rule int32, min, max int32, next int32) int32 {
 
 // words matches one of the sorted, distinct texts, through a prefix tree so that a long enum stays one state.
 func (p *program) words(texts []string, next int32) int32 {
-	return p.wordsFrom(texts, 0, next)
-}
-
-func (p *program) wordsFrom(texts []string, depth int, next int32) int32 {
-	if len(texts) == 0 {
+	if len(texts) == 0 || p.err != nil {
 		return never
 	}
+	first, last := texts[0], texts[len(texts)-1]
+	same := 0 // bytes that all have, since the first and the last have them
+	for same < len(first) && same < len(last) && first[same] == last[same] {
+		same++
+	}
 	if len(texts) == 1 {
-		return p.literal(texts[0][depth:], next)
+		return p.literal(first, next)
 	}
 	var n node
-	if len(texts[0]) == depth {
+	rest := make([]string, len(texts))
+	for i, t := range texts {
+		rest[i] = t[same:]
+	}
+	if rest[0] == "" {
 		n.eps = []int32{next}
-		texts = texts[1:]
+		rest = rest[1:]
 	}
-	for len(texts) > 0 {
-		b, same := texts[0][depth], 1
-		for same < len(texts) && texts[same][depth] == b {
-			same++
+	for len(rest) > 0 {
+		b, group := rest[0][0], 1
+		for group < len(rest) && rest[group][0] == b {
+			group++
 		}
-		n.edges = append(n.edges, edge{b, b, p.wordsFrom(texts[:same], depth+1, next)})
-		texts = texts[same:]
+		tails := make([]string, group)
+		for i, t := range rest[:group] {
+			tails[i] = t[1:]
+		}
+		n.edges = append(n.edges, edge{b, b, p.words(tails, next)})
+		rest = rest[group:]
 	}
-	return p.add(n)
+	return p.literal(first[:same], p.add(n))
 }
 
 // finish computes what a matcher needs beside the nodes. No text at all is an error.

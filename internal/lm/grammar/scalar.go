@@ -40,7 +40,7 @@ func counts(v *value, at, minKey, maxKey string) (low, high int32, err error) {
 // does not depend on the bounds.
 func (c *compiler) string(v *value, at string, next int32) (int32, error) {
 	if v.member("pattern") != nil || v.member("format") != nil {
-		d, err := stringDFA(v, at)
+		d, err := c.stringDFA(v, at)
 		if err != nil {
 			return never, err
 		}
@@ -64,7 +64,7 @@ func (c *compiler) text(low, high, next int32) int32 {
 }
 
 // stringDFA is the automaton of the decoded strings that pattern, format, minLength and maxLength admit together.
-func stringDFA(v *value, at string) (*dfa, error) {
+func (c *compiler) stringDFA(v *value, at string) (*dfa, error) {
 	low, high, err := counts(v, at, "minLength", "maxLength")
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func stringDFA(v *value, at string) (*dfa, error) {
 		if err != nil {
 			return nil, fault(at, "%w", err)
 		}
-		d, err := newDFA(e)
+		d, err := newDFA(e, c.work)
 		if err != nil {
 			return nil, fault(at+"/pattern", "%w", err)
 		}
@@ -92,7 +92,7 @@ func stringDFA(v *value, at string) (*dfa, error) {
 		all = append(all, d)
 	}
 	if low > 0 || high < unbounded || len(all) == 0 {
-		d, err := lengthDFA(low, high)
+		d, err := lengthDFA(low, high, c.work)
 		if err != nil {
 			return nil, fault(at, "minLength, maxLength: %w", err)
 		}
@@ -100,19 +100,19 @@ func stringDFA(v *value, at string) (*dfa, error) {
 	}
 	d := all[0]
 	for _, other := range all[1:] {
-		if d, err = intersect(d, other); err != nil {
+		if d, err = intersect(d, other, c.work); err != nil {
 			return nil, fault(at, "pattern, format, minLength and maxLength together: %w", err)
 		}
 	}
 	return d, nil
 }
 
-func lengthDFA(low, high int32) (*dfa, error) {
+func lengthDFA(low, high int32, left *budget) (*dfa, error) {
 	bounds := rep(anyChar, int(low), int(high))
 	if low > high {
 		bounds = alt()
 	}
-	return newDFA(bounds)
+	return newDFA(bounds, left)
 }
 
 // number compiles a number or an integer within its bounds.
@@ -125,11 +125,24 @@ func (c *compiler) number(v *value, at string, next int32) (int32, error) {
 	if err != nil {
 		return never, err
 	}
-	d, err := numberDFA(kinds&(isInteger|isNumber) == isInteger, bounds)
+	d, err := numberDFA(kinds&(isInteger|isNumber) == isInteger, bounds, c.work)
 	if err != nil {
 		return never, fault(at, "minimum, maximum: %w", err)
 	}
 	return c.automaton(d, false, next), nil
+}
+
+// boundsDFA accepts the numbers within the bounds, integers or not.
+func (c *compiler) boundsDFA(v *value, at string) (*dfa, error) {
+	bounds, err := numberBounds(v, at)
+	if err != nil {
+		return nil, err
+	}
+	d, err := numberDFA(false, bounds, c.work)
+	if err != nil {
+		return nil, fault(at, "minimum, maximum: %w", err)
+	}
+	return d, nil
 }
 
 func numberBounds(v *value, at string) ([]bound, error) {

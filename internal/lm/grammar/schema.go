@@ -16,6 +16,7 @@ type compiler struct {
 	refs    map[string]int32 // JSON pointer of a $ref -> rule
 	pending []string         // pointers whose rules are not compiled yet
 	anyRule int32            // rule of any JSON value, -1 until used
+	work    *budget
 }
 
 // keywords says what is understood: the types of value a keyword constrains, 0 for those that constrain all.
@@ -330,47 +331,34 @@ func (c *compiler) fixed(v *value, list []*value, at string, next int32) (int32,
 		kinds |= isInteger
 	}
 	var texts []string
+	filters := map[valueKind]*dfa{} // what the keywords beside the values admit of strings, and of numbers
 	for _, item := range list {
 		if item.kind&kinds == 0 {
 			continue
 		}
-		ok, err := c.admits(v, item, at)
-		if err != nil {
-			return never, err
+		kind := item.kind
+		if kind == isInteger {
+			kind = isNumber
 		}
-		if ok {
+		beside := slices.IndexFunc(v.keys, func(key string) bool { return keywords[key]&kind != 0 })
+		if beside >= 0 && filters[kind] == nil {
+			var err error
+			switch kind {
+			case isString:
+				filters[kind], err = c.stringDFA(v, at)
+			case isNumber:
+				filters[kind], err = c.boundsDFA(v, at)
+			default:
+				err = fault(at, "keyword %q beside fixed values is not supported", v.keys[beside])
+			}
+			if err != nil {
+				return never, err
+			}
+		}
+		if beside < 0 || filters[kind].match(item.text) {
 			texts = append(texts, item.json())
 		}
 	}
 	slices.Sort(texts)
 	return c.words(slices.Compact(texts), next), nil
-}
-
-// admits tells whether the keywords beside enum or const admit one of its values.
-func (c *compiler) admits(v, item *value, at string) (bool, error) {
-	kind := item.kind
-	if kind == isInteger {
-		kind = isNumber
-	}
-	beside := slices.IndexFunc(v.keys, func(key string) bool { return keywords[key]&kind != 0 })
-	if beside < 0 {
-		return true, nil
-	}
-	var d *dfa
-	var err error
-	switch kind {
-	case isString:
-		d, err = stringDFA(v, at)
-	case isNumber:
-		var bounds []bound
-		if bounds, err = numberBounds(v, at); err == nil {
-			d, err = numberDFA(false, bounds)
-		}
-	default:
-		err = fault(at, "keyword %q beside fixed values is not supported", v.keys[beside])
-	}
-	if err != nil {
-		return false, err
-	}
-	return d.match(item.text), nil
 }
