@@ -7,7 +7,8 @@
 //	HOME/models/NAME/manifest.json     the entry: source, date, files with size and SHA-256 (NAME has @ for the colon)
 //	HOME/models/NAME/NAME.gguf         or the shards of a split GGUF, or config.json with its safetensors
 //	HOME/models/.partial/NAME/         a pull that is not finished: FILE.partial with FILE.partial.json beside it
-//	HOME/models/.partial/NAME.lock     held by the process that pulls or removes NAME
+//	HOME/models/.partial/NAME~lock     held by the process that pulls or removes NAME
+//	HOME/models/.partial/NAME~old/     an entry on its way out; no name holds a ~
 //
 // An entry appears by one rename, after every hash was checked.
 package hub

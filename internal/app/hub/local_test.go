@@ -28,6 +28,12 @@ func TestPullFile(t *testing.T) {
 	again := filepath.Join(t.TempDir(), "Tiny-1b.gguf")
 	os.WriteFile(again, data, 0o644)
 	mustPull(t, s, src, PullOptions{})
+	if e := mustPull(t, s, again, PullOptions{}); e.Source != again || e.SHA256 != shaOf(data) {
+		t.Errorf("same content from elsewhere: %+v", e)
+	}
+	if e, err := s.Get("Tiny-1b"); err != nil || e.Source != again {
+		t.Errorf("manifest after that: %+v, %v", e, err)
+	}
 	other := writeModel(t, t.TempDir(), "Tiny-1b.gguf", 200)
 	if _, err := s.Pull(t.Context(), other, PullOptions{}); err == nil || !strings.Contains(err.Error(), "taken") || hint(err) == "" {
 		t.Errorf("other content: %v", err)

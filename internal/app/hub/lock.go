@@ -12,7 +12,7 @@ import (
 // lockName takes the lock of a name, or says at once who holds it. The kernel lets go of it when the process dies. The
 // file is removed with the lock held, so a winner checks that the file it locked is still the one on disk.
 func lockName(root *os.Root, name string) (unlock func(), err error) {
-	path := filepath.Join(partialDir, folder(name)+".lock")
+	path := filepath.Join(partialDir, folder(name)+"~lock")
 	for range 10 {
 		f, err := root.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 		if err != nil {

@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -143,7 +145,7 @@ func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
 	if err := restore(p.root, pl.name); err != nil {
 		return Entry{}, err
 	}
-	if e, done, err := p.present(pl); done || err != nil {
+	if e, done, err := p.present(ctx, pl); done || err != nil {
 		return e, err
 	}
 	files, err := p.fetch(ctx, pl)
@@ -233,9 +235,9 @@ func (p *pull) settle(pl *plan) error {
 	return nil
 }
 
-// present looks for the model in the store. It is done where the same content is there; another source's content is an
-// error unless it shall be replaced.
-func (p *pull) present(pl *plan) (e Entry, done bool, err error) {
+// present looks for the model in the store. It is done where the same content is there, which from now on is known by
+// the source that was asked last; other content from another source is an error unless it shall be replaced.
+func (p *pull) present(ctx context.Context, pl *plan) (e Entry, done bool, err error) {
 	folders, err := p.store.folders(p.root)
 	if err != nil {
 		return Entry{}, false, err
@@ -252,8 +254,11 @@ func (p *pull) present(pl *plan) (e Entry, done bool, err error) {
 		if err != nil {
 			continue // damaged: this pull mends it
 		}
+		if err := p.hashLocal(ctx, pl, e); err != nil {
+			return Entry{}, false, err
+		}
 		if pl.matches(e) {
-			return e, true, nil
+			return e, true, p.adopt(pl, &e)
 		}
 		if e.Source != pl.source && !p.Replace {
 			return Entry{}, false, hinted("give it another name with --name, or retort rm "+pl.name+" first",
@@ -261,6 +266,32 @@ func (p *pull) present(pl *plan) (e Entry, done bool, err error) {
 		}
 	}
 	return Entry{}, false, nil
+}
+
+// hashLocal reads local files where that alone can tell whether they are those of an entry from another source.
+func (p *pull) hashLocal(ctx context.Context, pl *plan, e Entry) error {
+	if e.Source == pl.source || len(e.Files) != len(pl.parts) {
+		return nil
+	}
+	for i, part := range pl.parts {
+		if part.local == "" || part.size != e.Files[i].Size {
+			return nil
+		}
+	}
+	for i := range pl.parts {
+		f, err := os.Open(pl.parts[i].local)
+		if err != nil {
+			return err
+		}
+		h := sha256.New()
+		_, err = copyTo(ctx, h, f, func(int64) {})
+		f.Close()
+		if err != nil {
+			return err
+		}
+		pl.parts[i].sha256 = hex.EncodeToString(h.Sum(nil))
+	}
+	return nil
 }
 
 // matches reports whether the entry surely holds what the plan would bring.

@@ -353,7 +353,7 @@ func TestDeathInReplace(t *testing.T) {
 	data := model(t, 10_000, 12)
 	h.images["tiny:1b"] = data
 	mustPull(t, s, "tiny:1b", h.options())
-	if err := os.Rename(filepath.Join(s.dir(), "tiny@1b"), filepath.Join(s.dir(), partialDir, "tiny@1b.old")); err != nil {
+	if err := os.Rename(filepath.Join(s.dir(), "tiny@1b"), filepath.Join(s.dir(), partialDir, "tiny@1b~old")); err != nil {
 		t.Fatal(err)
 	}
 	before, _ := h.counts()

@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// The stage is the folder where a pull gathers its files. It becomes the entry by one rename. These are the stage and
-// the place where an entry waits while it is replaced or removed.
+// stageDir is where a pull gathers its files. It becomes the entry by one rename.
 func stageDir(name string) string { return filepath.Join(partialDir, folder(name)) }
-func oldDir(name string) string   { return filepath.Join(partialDir, folder(name)+".old") }
+
+// oldDir is where an entry waits while it is replaced or removed.
+func oldDir(name string) string { return filepath.Join(partialDir, folder(name)+"~old") }
 
 // restore puts back the entry that a process was about to replace when it died, or clears away what it had replaced.
 func restore(root *os.Root, name string) error {
@@ -108,11 +109,7 @@ func (p *pull) commit(pl *plan, files []File) (Entry, error) {
 	for _, f := range files {
 		p.root.Remove(filepath.Join(stage, f.Name+stateSuffix))
 	}
-	data, err := json.MarshalIndent(e, "", "  ")
-	if err != nil {
-		return Entry{}, err
-	}
-	if err := writeSynced(p.root, filepath.Join(stage, manifestName), append(data, '\n')); err != nil {
+	if err := writeManifest(p.root, filepath.Join(stage, manifestName), e); err != nil {
 		return Entry{}, err
 	}
 	if _, err := p.root.Lstat(dir); err == nil {
@@ -140,12 +137,32 @@ func (p *pull) unusable(stage string, pl *plan, err error) error {
 		"not a usable model, though all hashes are right (kept aside): %w", err)
 }
 
-// writeSynced writes a file so that it survives a power cut once this returns.
-func writeSynced(root *os.Root, name string, data []byte) error {
+// adopt writes down that an entry has another source now.
+func (p *pull) adopt(pl *plan, e *Entry) error {
+	if e.Source == pl.source {
+		return nil
+	}
+	e.Source = pl.source
+	for i := range e.Files {
+		e.Files[i].Version = pl.parts[i].version
+	}
+	aside := filepath.Join(partialDir, folder(e.Name)+"~manifest")
+	if err := writeManifest(p.root, aside, *e); err != nil {
+		return err
+	}
+	return p.root.Rename(aside, filepath.Join(folder(e.Name), manifestName))
+}
+
+// writeManifest writes a manifest so that it survives a power cut once this returns.
+func writeManifest(root *os.Root, name string, e Entry) error {
+	data, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		return err
+	}
 	f, err := root.Create(name)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	_, err = f.Write(append(data, '\n'))
 	return errors.Join(err, f.Sync(), f.Close())
 }

@@ -213,6 +213,23 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// No name meets what the store itself puts beside the stages.
+func TestNamesBesideEachOther(t *testing.T) {
+	s, dir := newStore(t), t.TempDir()
+	names := []string{"a", "a.old", "a.lock", "a.partial", "a.manifest", "manifest.json"}
+	for round := range 2 {
+		for i, name := range names {
+			e := mustPull(t, s, writeModel(t, dir, "src.gguf", 10+10*round+i), PullOptions{Name: name})
+			if e.Name != name {
+				t.Errorf("%s is stored as %s", name, e.Name)
+			}
+		}
+	}
+	if entries, err := s.List(); err != nil || len(entries) != len(names) {
+		t.Errorf("List = %v, %v", entries, err)
+	}
+}
+
 func TestResolve(t *testing.T) {
 	s := newStore(t)
 	dir := t.TempDir()
