@@ -25,7 +25,7 @@ import (
 // Bounds on what a file may say. Each is far above every model known and far below what would hurt.
 const (
 	maxDims         = 4       // ggml's tensors have no more
-	maxTensors      = 1 << 20 // DeepSeek-V3 with every expert apart has 48 thousand
+	maxTensors      = 1 << 20 // DeepSeek-V3 with every expert apart: 58·256·3 and a few hundred
 	maxPairs        = 1 << 16
 	maxName         = 255     // ggml itself stops at 63
 	maxKey          = 65535   // the specification's

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// kinds is what ref/kinds.py put into testdata/kinds.gguf.
+// kindsPairs is what ref/kinds.py put into testdata/kinds.gguf.
 func kindsPairs() []pair {
 	return []pair{
 		{"general.architecture", ValueOf("kinds")},
