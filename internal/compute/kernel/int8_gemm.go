@@ -63,8 +63,8 @@ type genericBlock struct {
 func (b *genericBlock) load(f PanelFormat, l *panelLayout, panel []byte, i int) {
 	f.Unpack(&b.PanelBlock, panel, i)
 	for r := range Panel {
-		for k, q := range b.Q[r] {
-			b.w[r][k] = int32(q) << l.shift
+		for k := range b.w[r] {
+			b.w[r][k] = int32(b.Q[r][k/4]>>(k%4*8)&255) << l.shift
 		}
 		b.scale[r], b.plus[r] = l.scales(&b.PanelBlock, r)
 	}

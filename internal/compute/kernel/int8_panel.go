@@ -90,7 +90,7 @@ func (f PanelFormat) Bytes(cols int) int {
 
 // PanelBlock is one block unpacked: 16 rows of 32 columns.
 type PanelBlock struct {
-	Q    [Panel][32]uint8 // codes as in the table of PanelFormat
+	Q    [Panel][8]uint32 // codes as in the table of PanelFormat, four a word, the first in the lowest byte
 	D, M [Panel]uint16    // f16: scale and minimum of the row's block or superblock
 	S, N [Panel][2]uint8  // their integer factors, one a half; both are equal where the format has one a block
 }
@@ -135,98 +135,131 @@ func (f PanelFormat) Pack(w []byte, b int, src *PanelBlock) {
 	}
 }
 
+// every is a byte in all four bytes of a word: the codes of a word are moved together.
+const every = 0x01010101
+
 // packCodes lays out the codes and returns what of the block follows them.
-func (l *panelLayout) packCodes(block []byte, q *[Panel][32]uint8) []byte {
-	clear(block)
-	part := 512 * l.low / 8
-	low, high := block[:part], block[part:]
+func (l *panelLayout) packCodes(block []byte, q *[Panel][8]uint32) []byte {
+	put := binary.LittleEndian.PutUint32
 	for r := range Panel {
-		for k, c := range q[r] {
-			i, lane := k/4, 4*r+k%4
-			lo, hi := c, c>>4
-			if l.top {
-				lo, hi = c>>l.high, c&(1<<l.high-1)
+		c := &q[r]
+		at := block[4*r:]
+		switch l.low {
+		case 8:
+			for i := range 8 {
+				put(at[64*i:], c[i])
 			}
-			switch l.low {
-			case 8:
-				low[64*i+lane] = c
-			case 4:
-				low[64*(i%4)+lane] |= (lo & 15) << (4 * (i / 4))
-			case 2:
-				low[64*(i/4)+lane] |= (c & 3) << (2 * (i % 4))
+			continue
+		case 2:
+			put(at, pairs(c[0:4]))
+			put(at[64:], pairs(c[4:8]))
+			continue
+		}
+		n := *c // what goes into the nibbles
+		switch {
+		case l.high == 1 && l.top:
+			put(at[256:], bits(c, 0))
+			for i := range n {
+				n[i] >>= 1
 			}
-			switch l.high {
-			case 1:
-				high[lane] |= hi << i
-			case 2:
-				high[64*(i/4)+lane] |= hi << (2 * (i % 4))
+		case l.high == 1:
+			put(at[256:], bits(c, 4))
+		case l.high == 2:
+			put(at[256:], pairs(c[0:4]))
+			put(at[320:], pairs(c[4:8]))
+			for i := range n {
+				n[i] >>= 2
 			}
 		}
+		for i := range 4 {
+			put(at[64*i:], n[i]&(15*every)|n[4+i]&(15*every)<<4)
+		}
 	}
-	return high[64*l.high:]
+	return block[512*(l.low+l.high)/8:]
+}
+
+// bits collects bit `at` of the codes: bit i of a byte is that of word i.
+func bits(c *[8]uint32, at int) (b uint32) {
+	for i, x := range c {
+		b |= x >> at & every << i
+	}
+	return b
+}
+
+// pairs collects the lower two bits of the codes: bits 2i, 2i+1 of a byte are those of word i.
+func pairs(c []uint32) uint32 {
+	const m = 3 * every
+	return c[0]&m | c[1]&m<<2 | c[2]&m<<4 | c[3]&m<<6
 }
 
 // Unpack reads block b of the panel w.
 func (f PanelFormat) Unpack(dst *PanelBlock, w []byte, b int) {
-	l := &panelLayouts[f]
-	head, block := l.at(w, b)
-	rest := l.unpackCodes(&dst.Q, block)
-	if l.span == int8Block {
-		for r := range Panel {
-			dst.D[r] = binary.LittleEndian.Uint16(rest[2*r:])
-			if l.min {
-				dst.M[r] = binary.LittleEndian.Uint16(rest[32+2*r:])
-			}
-			dst.S[r], dst.N[r] = [2]uint8{1, 1}, [2]uint8{1, 1}
-		}
-		return
-	}
-	factors := head[64+32*(b%8):]
 	for r := range Panel {
-		dst.D[r] = binary.LittleEndian.Uint16(head[2*r:])
-		dst.M[r] = binary.LittleEndian.Uint16(head[32+2*r:])
-		a, b := factors[r], factors[16+r]
-		switch {
-		case l.halves && l.min:
-			dst.S[r], dst.N[r] = [2]uint8{a & 15, b & 15}, [2]uint8{a >> 4, b >> 4}
-		case l.halves:
-			dst.S[r] = [2]uint8{a, b}
-		default:
-			dst.S[r], dst.N[r] = [2]uint8{a, a}, [2]uint8{b, b}
-		}
+		f.unpackRow(dst, w, b, r)
 	}
 }
 
-// unpackCodes is the inverse of packCodes.
-func (l *panelLayout) unpackCodes(q *[Panel][32]uint8, block []byte) []byte {
-	part := 512 * l.low / 8
-	low, high := block[:part], block[part:]
-	for r := range Panel {
-		for k := range q[r] {
-			i, lane := k/4, 4*r+k%4
-			var lo, hi uint8
-			switch l.low {
-			case 8:
-				lo = low[64*i+lane]
-			case 4:
-				lo = low[64*(i%4)+lane] >> (4 * (i / 4)) & 15
-			case 2:
-				lo = low[64*(i/4)+lane] >> (2 * (i % 4)) & 3
-			}
-			switch l.high {
-			case 1:
-				hi = high[lane] >> i & 1
-			case 2:
-				hi = high[64*(i/4)+lane] >> (2 * (i % 4)) & 3
-			}
-			if l.top {
-				q[r][k] = lo<<l.high | hi
+// unpackRow reads row r of block b.
+func (f PanelFormat) unpackRow(dst *PanelBlock, w []byte, b, r int) {
+	l := &panelLayouts[f]
+	head, block := l.at(w, b)
+	l.unpackCodes(&dst.Q[r], block, r)
+	if l.span == int8Block {
+		rest := block[512*(l.low+l.high)/8:]
+		dst.D[r] = binary.LittleEndian.Uint16(rest[2*r:])
+		if l.min {
+			dst.M[r] = binary.LittleEndian.Uint16(rest[32+2*r:])
+		}
+		dst.S[r], dst.N[r] = [2]uint8{1, 1}, [2]uint8{1, 1}
+		return
+	}
+	dst.D[r] = binary.LittleEndian.Uint16(head[2*r:])
+	dst.M[r] = binary.LittleEndian.Uint16(head[32+2*r:])
+	first, second := head[64+32*(b%8)+r], head[80+32*(b%8)+r]
+	switch {
+	case l.halves && l.min:
+		dst.S[r], dst.N[r] = [2]uint8{first & 15, second & 15}, [2]uint8{first >> 4, second >> 4}
+	case l.halves:
+		dst.S[r] = [2]uint8{first, second}
+	default:
+		dst.S[r], dst.N[r] = [2]uint8{first, first}, [2]uint8{second, second}
+	}
+}
+
+// unpackCodes is the inverse of packCodes for row r.
+func (l *panelLayout) unpackCodes(c *[8]uint32, block []byte, r int) {
+	at := func(offset int) uint32 { return binary.LittleEndian.Uint32(block[offset+4*r:]) }
+	switch l.low {
+	case 8:
+		for i := range c {
+			c[i] = at(64 * i)
+		}
+		return
+	case 2:
+		for i := range c {
+			c[i] = at(i/4*64) >> (i % 4 * 2) & (3 * every)
+		}
+		return
+	}
+	for i := range 4 {
+		x := at(64 * i)
+		c[i], c[4+i] = x&(15*every), x>>4&(15*every)
+	}
+	switch {
+	case l.high == 1:
+		h := at(256)
+		for i := range c {
+			if b := h >> i & every; l.top {
+				c[i] = c[i]<<1 | b
 			} else {
-				q[r][k] = lo | hi<<4
+				c[i] |= b << 4
 			}
 		}
+	case l.high == 2:
+		for i := range c {
+			c[i] = c[i]<<2 | at(256+i/4*64)>>(i%4*2)&(3*every)
+		}
 	}
-	return high[64*l.high:]
 }
 
 // scales returns the factor and the addend of row r, one a half: value = (q - centre)·scale + add.
@@ -254,18 +287,18 @@ func (f PanelFormat) DecodeRow(dst []float32, w []byte, r int) {
 	l := &panelLayouts[f]
 	var b PanelBlock
 	for i := range len(dst) / int8Block {
-		f.Unpack(&b, w, i)
+		f.unpackRow(&b, w, i, r)
 		l.decode(dst[i*int8Block:][:int8Block], &b, r)
 	}
 }
 
 // DecodeTile writes blocks b to b+n-1 of the first rows rows of the panel w as float32: dst[r*ld+32*i+k].
 func (f PanelFormat) DecodeTile(dst []float32, ld int, w []byte, rows, b, n int) {
-	l := &panelLayouts[f]
-	var block PanelBlock
-	for i := range n {
-		f.Unpack(&block, w, b+i)
-		for r := range rows {
+	for r := range rows {
+		l := &panelLayouts[f]
+		var block PanelBlock
+		for i := range n {
+			f.unpackRow(&block, w, b+i, r)
 			l.decode(dst[r*ld+i*int8Block:][:int8Block], &block, r)
 		}
 	}
@@ -274,11 +307,16 @@ func (f PanelFormat) DecodeTile(dst []float32, ld int, w []byte, rows, b, n int)
 // decode writes row r of b as float32. The products are exact: 11 bits of the scale, 7 of its factor, 5 of a code.
 func (l *panelLayout) decode(dst []float32, b *PanelBlock, r int) {
 	scale, add := l.scales(b, r)
-	for k, q := range b.Q[r] {
-		v := float32(int(q)-l.centre) * scale[k/16]
+	centre := int32(l.centre)
+	for i, c := range b.Q[r] {
+		d, s := dst[4*i:][:4], scale[i/4]
+		d[0] = float32(int32(c&255)-centre) * s
+		d[1] = float32(int32(c>>8&255)-centre) * s
+		d[2] = float32(int32(c>>16&255)-centre) * s
+		d[3] = float32(int32(c>>24)-centre) * s
 		if l.min {
-			v = float32(v) + add[k/16]
+			m := add[i/4]
+			d[0], d[1], d[2], d[3] = d[0]+m, d[1]+m, d[2]+m, d[3]+m
 		}
-		dst[k] = v
 	}
 }

@@ -27,8 +27,8 @@ func fillPanels(f PanelFormat, w []byte, cols int, rng *rand.Rand) {
 				if i*32%l.span == 0 {
 					b.D[r], b.M[r] = f16(float32(rng.NormFloat64()*0.01)), f16(float32(rng.NormFloat64()*0.01))
 				}
-				for k := range 32 {
-					b.Q[r][k] = uint8(rng.Uint32()) & (1<<(l.low+l.high) - 1)
+				for i := range 8 {
+					b.Q[r][i] = rng.Uint32() & (every * (1<<(l.low+l.high) - 1))
 				}
 				for h := range 2 {
 					if !l.halves && h == 1 {
@@ -130,7 +130,7 @@ func checkMatMulInt8(t *testing.T, f PanelFormat, rows, n, cols int, rng *rand.R
 					a := v[i*32+k]
 					sum += a * float64(line[i*32+k])
 					// The code's part and the minimum's are added apart.
-					terms += math.Abs(a) * (math.Abs(float64(scale[k/16]))*math.Abs(float64(int(b.Q[j%Panel][k])-l.centre)) + math.Abs(float64(add[k/16])))
+					terms += math.Abs(a) * (math.Abs(float64(scale[k/16]))*math.Abs(float64(int(b.Q[j%Panel][k/4]>>(k%4*8)&255)-l.centre)) + math.Abs(float64(add[k/16])))
 				}
 			}
 			if !(math.Abs(float64(got)-sum) <= tolerance*terms) {

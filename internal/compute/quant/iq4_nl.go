@@ -25,8 +25,12 @@ func decodeIQ4_NL(dst []float32, src []byte) {
 func fillIQ4_NL(b *kernel.PanelBlock, r int, row []byte, i int) {
 	src := row[18*i:][:18]
 	b.D[r] = bits16(src)
+	var q [32]uint8
 	for k := range 16 {
-		b.Q[r][k] = uint8(iq4Values[src[2+k]&15]) ^ 0x80
-		b.Q[r][16+k] = uint8(iq4Values[src[2+k]>>4]) ^ 0x80
+		q[k] = uint8(iq4Values[src[2+k]&15]) ^ 0x80
+		q[16+k] = uint8(iq4Values[src[2+k]>>4]) ^ 0x80
+	}
+	for i := range 8 {
+		b.Q[r][i] = word(q[:], i)
 	}
 }

@@ -31,8 +31,8 @@ func fillQ2_K(b *kernel.PanelBlock, r int, row []byte, i int) {
 }
 
 // fillPairs takes the two-bit codes of block i of a superblock from its 64 bytes.
-func fillPairs(q *[32]uint8, src []byte, i int) {
-	for k, c := range src[i/4*32:][:32] {
-		q[k] = c >> (i % 4 * 2) & 3
+func fillPairs(q *[8]uint32, src []byte, i int) {
+	for k := range q {
+		q[k] = word(src[i/4*32:], k) >> (i % 4 * 2) & (3 * every)
 	}
 }

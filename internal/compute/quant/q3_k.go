@@ -34,7 +34,7 @@ func fillQ3_K(b *kernel.PanelBlock, r int, row []byte, i int) {
 	b.D[r] = bits16(src[108:])
 	b.S[r] = [2]uint8{uint8(scaleQ3_K(src, 2*i)), uint8(scaleQ3_K(src, 2*i+1))}
 	fillPairs(&b.Q[r], src[32:96], i)
-	for k := range 32 {
-		b.Q[r][k] += src[k]>>i&1<<2 + 28
+	for k := range 8 {
+		b.Q[r][k] += word(src, k)>>i&every<<2 + 28*every
 	}
 }

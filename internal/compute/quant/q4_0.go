@@ -58,8 +58,9 @@ func fillQ4_0(b *kernel.PanelBlock, r int, row []byte, i int) {
 }
 
 // fillNibbles spreads 16 bytes: the low halves are codes 0 to 15, the high halves 16 to 31.
-func fillNibbles(q *[32]uint8, src []byte) {
-	for k, c := range src[:16] {
-		q[k], q[16+k] = c&15, c>>4
+func fillNibbles(q *[8]uint32, src []byte) {
+	for i := range 4 {
+		x := word(src, i)
+		q[i], q[4+i] = x&(15*every), x>>4&(15*every)
 	}
 }

@@ -14,11 +14,11 @@ import (
 
 func decodeQ5_0(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[32:], src[22:] {
-		var q [32]uint8
+		var q [8]uint32
 		fillFive(&q, src[2:22])
 		d := half(src)
 		for k := range 32 {
-			dst[k] = d * float32(int(q[k])-16)
+			dst[k] = d * float32(codeOf(&q, k)-16)
 		}
 	}
 }
@@ -43,15 +43,26 @@ func fillQ5_0(b *kernel.PanelBlock, r int, row []byte, i int) {
 }
 
 // fillFive spreads 20 bytes: the fifth bits of all codes, then their nibbles.
-func fillFive(q *[32]uint8, src []byte) {
+func fillFive(q *[8]uint32, src []byte) {
 	fillNibbles(q, src[4:20])
 	h := binary.LittleEndian.Uint32(src)
-	for k := range q {
-		q[k] |= uint8(h>>k&1) << 4
+	for i := range q {
+		q[i] |= spread[h>>(4*i)&15] << 4
 	}
 }
 
-// putFive is the inverse of fillFive.
+// spread turns four bits into the lowest bits of four bytes.
+var spread = func() (s [16]uint32) {
+	for b := range uint32(16) {
+		s[b] = b&1 | b>>1&1<<8 | b>>2&1<<16 | b>>3&1<<24
+	}
+	return s
+}()
+
+// codeOf returns code k of a block.
+func codeOf(q *[8]uint32, k int) int { return int(q[k/4] >> (k % 4 * 8) & 255) }
+
+// putFive is the inverse of fillFive, for codes a byte each.
 func putFive(dst []byte, q *[32]uint8) {
 	var h uint32
 	for k, c := range q {

@@ -10,11 +10,11 @@ import "retort/internal/compute/kernel"
 
 func decodeQ5_1(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[32:], src[24:] {
-		var q [32]uint8
+		var q [8]uint32
 		fillFive(&q, src[4:24])
 		d, m := half(src), half(src[2:])
 		for k := range 32 {
-			dst[k] = float32(d*float32(q[k])) + m
+			dst[k] = float32(d*float32(codeOf(&q, k))) + m
 		}
 	}
 }

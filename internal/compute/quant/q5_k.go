@@ -31,7 +31,7 @@ func fillQ5_K(b *kernel.PanelBlock, r int, row []byte, i int) {
 	b.D[r], b.M[r] = bits16(src), bits16(src[2:])
 	s, n := factorsQ4_K(src[4:16], i)
 	b.S[r], b.N[r] = [2]uint8{s, s}, [2]uint8{n, n}
-	for k, c := range src[48+i/2*32:][:32] {
-		b.Q[r][k] = c>>(i%2*4)&15 | src[16+k]>>i&1<<4
+	for k := range 8 {
+		b.Q[r][k] = word(src[48+i/2*32:], k)>>(i%2*4)&(15*every) | word(src[16:], k)>>i&every<<4
 	}
 }

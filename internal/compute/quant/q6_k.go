@@ -15,21 +15,21 @@ func decodeQ6_K(dst []float32, src []byte) {
 	for ; len(dst) > 0; dst, src = dst[superblock:], src[210:] {
 		d := half(src[208:])
 		for j := range 8 {
-			var q [32]uint8
+			var q [8]uint32
 			fillSix(&q, src, j)
 			s := [2]float32{d * float32(int8(src[192+2*j])), d * float32(int8(src[193+2*j]))}
 			for k := range 32 {
-				dst[32*j+k] = s[k/16] * float32(int(q[k])-32)
+				dst[32*j+k] = s[k/16] * float32(codeOf(&q, k)-32)
 			}
 		}
 	}
 }
 
 // fillSix takes the codes of weights 32j to 32j+31.
-func fillSix(q *[32]uint8, src []byte, j int) {
+func fillSix(q *[8]uint32, src []byte, j int) {
 	low, high := src[j/4*64+j%2*32:][:32], src[128+j/4*32:][:32]
-	for k := range 32 {
-		q[k] = low[k]>>(j%4/2*4)&15 | high[k]>>(j%4*2)&3<<4
+	for k := range q {
+		q[k] = word(low, k)>>(j%4/2*4)&(15*every) | word(high, k)>>(j%4*2)&(3*every)<<4
 	}
 }
 

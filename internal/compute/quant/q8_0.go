@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"encoding/binary"
 	"math"
 
 	"retort/internal/compute/kernel"
@@ -40,10 +41,16 @@ func encodeQ8_0(dst []byte, src []float32) {
 func fillQ8_0(b *kernel.PanelBlock, r int, row []byte, i int) {
 	src := row[34*i:][:34]
 	b.D[r] = bits16(src)
-	for k := range 32 {
-		b.Q[r][k] = src[2+k] ^ 0x80
+	for i := range 8 {
+		b.Q[r][i] = word(src[2:], i) ^ 0x80*every
 	}
 }
+
+// every is a byte in all four bytes of a word: codes are moved four at a time.
+const every = 0x01010101
+
+// word returns four bytes of src.
+func word(src []byte, i int) uint32 { return binary.LittleEndian.Uint32(src[4*i:]) }
 
 func abs(x float32) float32 { return math.Float32frombits(math.Float32bits(x) &^ (1 << 31)) }
 
