@@ -87,12 +87,12 @@ func (u unit) bStep() int {
 }
 
 // The blocks: a block of B stays in the second cache while all rows of A pass it; a tile's rows of A stay in the first
-// one while the block's panels pass them.
+// one while the block's panels pass them. Both caches are left room for what streams through.
 const (
-	blockBytes = 384 << 10 // of B, of 1 MiB; also bounds one call into assembly to some 100 µs
-	blockSteps = 640       // of k
-	tileRows   = 12        // at most
-	tileBytes  = blockSteps*4 + 64
+	blockBytes  = 384 << 10 // of B, of 1 MiB; also bounds one call into assembly to some 100 µs
+	blockSteps  = 384       // of k under a tile of full height; a low one goes deeper, for B to be read in long runs
+	tileRows    = 12        // the most
+	scratchSize = tileRows * (blockSteps + PanelWidth)
 )
 
 // tiles is one product on its way. Strides are in bytes.
@@ -127,7 +127,7 @@ func (t *tiles) tile() int {
 // through memory between two blocks of k, so that its bits do not depend on the walk.
 func gemmTiles(u unit, c []float32, ldc int, a unsafe.Pointer, lda int, b unsafe.Pointer, m, steps, n int, acc bool) {
 	t := tiles{unit: u, ldc: ldc * 4, lda: lda, ldaTile: lda, stride: steps * u.bStep()}
-	maxSteps := blockSteps
+	maxSteps := blockSteps * tileRows / min(m, tileRows)
 	if u.pair() {
 		maxSteps /= 2
 	}
@@ -164,24 +164,27 @@ func (t *tiles) column(c []float32, a, b unsafe.Pointer, steps, width int, acc b
 }
 
 // crowded says whether the rows of a tile of A would meet in a few sets of the first cache and drive each other out.
-func (t *tiles) crowded() bool { return t.lda%1024 == 0 }
+func (t *tiles) crowded() bool { return t.lda%2048 == 0 }
 
 // copied is row with the tile's rows of A in scratch memory: bf16 widened, or crowded rows set apart.
 func (t *tiles) copied(c *float32, a, b unsafe.Pointer, steps, width int, acc bool) {
-	var scratch [tileRows * tileBytes / 4]float32
-	for r := range t.tile() {
-		from := unsafe.Add(a, r*t.lda)
-		to := scratch[r*(tileBytes/4):]
+	var scratch [scratchSize]float32
+	height, values := t.tile(), steps
+	if t.pair() {
+		values *= 2
+	}
+	stride := values + PanelWidth // never a multiple of the distance at which rows crowd
+	for r := range height {
+		from, to := unsafe.Add(a, r*t.lda), scratch[r*stride:][:values]
 		if t.pair() {
-			fromBF16(to[:2*steps], unsafe.Slice((*uint16)(from), 2*steps))
+			fromBF16(to, unsafe.Slice((*uint16)(from), values))
 		} else {
-			copy(to[:steps], unsafe.Slice((*float32)(from), steps))
+			copy(to, unsafe.Slice((*float32)(from), values))
 		}
 	}
-	lda := t.ldaTile
-	t.ldaTile = tileBytes
+	t.ldaTile = stride * 4
 	t.row(c, unsafe.Pointer(&scratch), b, steps, width, acc)
-	t.ldaTile = lda
+	t.ldaTile = t.lda
 }
 
 // row multiplies one tile's rows by one block of B.
