@@ -50,6 +50,18 @@ func (c *KV) Shrink(n int) {
 	}
 }
 
+// CopyFrom makes c hold the first n positions of src, which has the same shape.
+func (c *KV) CopyFrom(src *KV, n int) {
+	c.Shrink(0)
+	c.Reserve(n)
+	for i := range c.pages {
+		copy(c.pages[i].k16, src.pages[i].k16)
+		copy(c.pages[i].v16, src.pages[i].v16)
+		copy(c.pages[i].k32, src.pages[i].k32)
+		copy(c.pages[i].v32, src.pages[i].v32)
+	}
+}
+
 // set stores key and value of head h at position pos.
 func (c *KV) set(h, pos int, key, value []float32) {
 	pg := &c.pages[pos/Page*c.Heads+h]

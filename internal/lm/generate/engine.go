@@ -28,13 +28,10 @@ type Engine struct {
 	batch     op.Batch
 }
 
-// New returns an Engine over m with its own workers; halfCache keeps keys and values in bf16.
-func New(m *model.Model, threads int, halfCache bool) *Engine {
-	return &Engine{Model: m, run: tensor.NewRun(par.New(threads)), halfCache: halfCache}
+// New returns an Engine over m with the workers of pool; halfCache keeps keys and values in bf16.
+func New(m *model.Model, pool *par.Pool, halfCache bool) *Engine {
+	return &Engine{Model: m, run: tensor.NewRun(pool), halfCache: halfCache}
 }
-
-// Close ends the workers. The model stays open.
-func (e *Engine) Close() { e.run.Pool.Close() }
 
 // Threads returns the number of workers.
 func (e *Engine) Threads() int { return e.run.Pool.Threads() }
@@ -75,10 +72,7 @@ func (s *Sequence) Sync(ctx context.Context, tokens []int32, logits []float32, p
 	if err := s.e.check(tokens); err != nil {
 		return 0, err
 	}
-	n := 0
-	for n < len(tokens)-1 && n < len(s.tokens) && tokens[n] == s.tokens[n] {
-		n++
-	}
+	n := min(commonPrefix(s.tokens, tokens), len(tokens)-1)
 	s.truncate(n)
 	for at := n; at < len(tokens); {
 		if err := ctx.Err(); err != nil {
@@ -100,6 +94,32 @@ func (s *Sequence) Sync(ctx context.Context, tokens []int32, logits []float32, p
 func (s *Sequence) truncate(n int) {
 	s.tokens = s.tokens[:n]
 	s.cache.Truncate(n)
+}
+
+// borrowMin is how many tokens longer another timeline's common prefix must be to be worth a copy of its cache.
+const borrowMin = 32
+
+// borrow copies the beginning of another timeline that has more in common with prompt than s itself.
+func (s *Sequence) borrow(others []*Sequence, prompt []int32) {
+	best, most := s, commonPrefix(s.tokens, prompt)+borrowMin
+	for _, o := range others {
+		if n := commonPrefix(o.tokens, prompt); n > most {
+			best, most = o, n
+		}
+	}
+	if best == s {
+		return
+	}
+	s.cache.CopyFrom(best.cache, most)
+	s.tokens = append(s.tokens[:0], best.tokens[:most]...)
+}
+
+func commonPrefix(a, b []int32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
 }
 
 // check refuses ids that the model has no row for.

@@ -85,6 +85,7 @@ func (e *Engine) GenerateAll(ctx context.Context, seqs []*Sequence, next func() 
 			for !sl.busy && more && ctx.Err() == nil {
 				var req Request
 				if req, more = next(); more {
+					sl.seq.borrow(seqs, req.Prompt)
 					sl.begin(ctx, req, count)
 					count++
 					sl.settle(done)

@@ -34,7 +34,15 @@ func (c *KVCache) Truncate(n int) {
 	}
 }
 
-// Bytes returns what a cache of n positions takes for m.
+// CopyFrom makes c hold the first n positions of src, a cache of the same model.
+func (c *KVCache) CopyFrom(src *KVCache, n int) {
+	for i := range c.layers {
+		c.layers[i].CopyFrom(&src.layers[i], n)
+	}
+	c.Len = n
+}
+
+// CacheBytes returns what a cache of n positions takes for m.
 func (m *Model) CacheBytes(n int, half bool) int {
 	width := 2 * m.Config.KVHeads * m.Config.HeadDim
 	if a := m.Config.MLA; a != nil {

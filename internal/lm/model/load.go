@@ -53,8 +53,18 @@ func open(path string) (weights.Source, Config, error) {
 type loader struct {
 	*weights.Binder
 	opts   LoadOptions
-	arena  *quant.Arena // where repacked weights lie
+	arena  *quant.Arena  // where repacked weights lie
+	fresh  *randomSource // makes the tensors of a model that has none yet
+	other  bool          // a matrix is stored in another type than F32
 	params []Param
+}
+
+// Tensor returns the tensor name of shape dims: from the source, or fresh.
+func (l *loader) Tensor(name string, dims ...int) weights.Tensor {
+	if l.fresh != nil {
+		return l.fresh.make(name, dims)
+	}
+	return l.Binder.Tensor(name, dims...)
 }
 
 // Param is one stored tensor of a model: what an optimizer updates and a file is written from. Either Weight or
@@ -73,6 +83,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 		return nil, err
 	}
 	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool)}
+	l.fresh, _ = src.(*randomSource)
 	l.Ignore("rope_freqs.weight")
 	m := &Model{Config: c, close: func() error { return errors.Join(l.arena.Close(), src.Close()) }}
 	m.Embed = l.weight("token_embd.weight", c.Vocab, c.Width)
@@ -85,7 +96,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	for i := range c.Layers {
 		m.Blocks = append(m.Blocks, l.block(c, i, rope))
 	}
-	m.params = l.params
+	m.params, m.Float32 = l.params, !l.other
 	if err := l.Err(); err != nil {
 		l.arena.Close()
 		return nil, err
@@ -198,6 +209,7 @@ func (l *loader) weight(name string, out, in int) tensor.Weight {
 }
 
 func (l *loader) make(t weights.Tensor, data []byte, out, in int) tensor.Weight {
+	l.other = l.other || t.Type != quant.F32
 	if l.opts.Train {
 		return l.dense(t, out, in)
 	}

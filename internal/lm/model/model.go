@@ -23,6 +23,8 @@ type Model struct {
 	// Recompute keeps only each block's input for the backward pass and runs the block again there: a third more
 	// work, a tenth of the memory.
 	Recompute bool
+	// Float32 says that every matrix is stored as float32: all of the computation is in float32 then.
+	Float32 bool
 
 	params []Param
 	close  func() error

@@ -1,0 +1,170 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"retort/internal/compute/cpu"
+	"retort/internal/lm/generate"
+)
+
+type benchOptions struct {
+	prompt, gen, depth, repeat, threads int
+	cacheType                           string
+	json                                bool
+}
+
+func newBench() *cobra.Command {
+	o := &benchOptions{}
+	cmd := &cobra.Command{
+		Use: "bench MODEL", Short: "Measure prefill, decoding and training speed",
+		Long: "Measure tokens a second on random tokens: prefill of -p tokens and decoding of -n, each behind -d tokens of\ncontext, with llama-bench's columns.",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.IntVarP(&o.prompt, "prompt", "p", 512, "prompt tokens; 0 leaves the test out")
+	f.IntVarP(&o.gen, "gen", "n", 128, "generated tokens; 0 leaves the test out")
+	f.IntVarP(&o.depth, "depth", "d", 0, "tokens of context before the test")
+	f.IntVarP(&o.repeat, "repeat", "r", 5, "repetitions")
+	f.StringVar(&o.cacheType, "cache-type", "bf16", "keys and values: bf16 or f32")
+	f.BoolVar(&o.json, "json", false, "print a JSON array")
+	threadsFlag(cmd, &o.threads)
+	return cmd
+}
+
+// benchRow is one line of llama-bench, with the kernels in use.
+type benchRow struct {
+	Model   string    `json:"model_type"`
+	Size    int64     `json:"model_size"`
+	Params  int64     `json:"model_n_params"`
+	Threads int       `json:"n_threads"`
+	Prompt  int       `json:"n_prompt"`
+	Gen     int       `json:"n_gen"`
+	Depth   int       `json:"n_depth"`
+	Avg     float64   `json:"avg_ts"`
+	StdDev  float64   `json:"stddev_ts"`
+	Samples []float64 `json:"samples_ts"`
+	Kernel  string    `json:"kernel"`
+	CPU     string    `json:"cpu"`
+}
+
+func (o *benchOptions) run(ctx context.Context, name string, w io.Writer) error {
+	if o.prompt < 0 || o.gen < 0 || o.depth < 0 || o.repeat < 1 {
+		return usagef("-p, -n and -d count from 0, -r from 1")
+	}
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	l, err := load(name, o.threads, o.cacheType)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	var rows []benchRow
+	for _, test := range [][2]int{{o.prompt, 0}, {0, o.gen}} {
+		if test[0]+test[1] == 0 {
+			continue
+		}
+		row, err := o.measure(ctx, l, test[0], test[1])
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	}
+	if o.json {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(rows)
+	}
+	return printBench(w, rows)
+}
+
+func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) (benchRow, error) {
+	c := l.engine.Model.Config
+	row := benchRow{Model: c.Arch, Threads: o.threads, Prompt: prompt, Gen: gen, Depth: o.depth, Kernel: strings.Join(cpu.Kernels(), " "), CPU: cpu.Name()}
+	for i := range l.file.Tensors {
+		row.Params += int64(l.file.Tensors[i].Elements())
+		row.Size += l.file.Tensors[i].Size
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	tokens := make([]int32, o.depth+prompt+gen)
+	for i := range tokens {
+		tokens[i] = int32(rng.IntN(c.Vocab))
+	}
+	logits := make([]float32, c.Vocab)
+	for i := -1; i < o.repeat; i++ { // the first is a warm-up
+		s := l.engine.NewSequence(len(tokens) + 1)
+		if o.depth > 0 {
+			if _, err := s.Sync(ctx, tokens[:o.depth], logits, nil); err != nil {
+				return row, err
+			}
+		}
+		start := time.Now()
+		if err := benchPass(ctx, l, s, tokens, prompt, logits); err != nil {
+			return row, err
+		}
+		if i >= 0 {
+			row.Samples = append(row.Samples, float64(prompt+gen)/time.Since(start).Seconds())
+		}
+	}
+	row.Avg, row.StdDev = meanDev(row.Samples)
+	return row, nil
+}
+
+// benchPass computes the tokens that s does not hold yet: at once if they are a prompt, else one by one.
+func benchPass(ctx context.Context, l *loaded, s *generate.Sequence, tokens []int32, prompt int, logits []float32) error {
+	if prompt > 0 {
+		_, err := s.Sync(ctx, tokens, logits, nil)
+		return err
+	}
+	seqs, out := []*generate.Sequence{s}, [][]float32{logits}
+	for i := len(s.Tokens()); i < len(tokens); i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.engine.Step(seqs, tokens[i:i+1], out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func meanDev(v []float64) (mean, dev float64) {
+	for _, x := range v {
+		mean += x / float64(len(v))
+	}
+	for _, x := range v {
+		dev += (x - mean) * (x - mean)
+	}
+	return mean, math.Sqrt(dev / float64(max(len(v)-1, 1)))
+}
+
+func printBench(w io.Writer, rows []benchRow) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "model\tsize\tparams\tthreads\ttest\ttokens/s")
+	for _, r := range rows {
+		test := fmt.Sprintf("pp%d", r.Prompt)
+		if r.Gen > 0 {
+			test = fmt.Sprintf("tg%d", r.Gen)
+		}
+		if r.Depth > 0 {
+			test += fmt.Sprintf(" @ d%d", r.Depth)
+		}
+		fmt.Fprintf(t, "%s\t%.2f MiB\t%.2f M\t%d\t%s\t%.2f ± %.2f\n", r.Model, float64(r.Size)/(1<<20), float64(r.Params)/1e6, r.Threads, test, r.Avg, r.StdDev)
+	}
+	if len(rows) > 0 {
+		fmt.Fprintf(os.Stderr, "cpu %s, kernels %s\n", rows[0].CPU, rows[0].Kernel)
+	}
+	return t.Flush()
+}

@@ -1,0 +1,141 @@
+// Package cli is the command line: a file a command, each with its options, its flags and a run that parses,
+// calls one package and prints. It decides nothing that another program could want to decide.
+//
+// Results go to standard output, progress and errors to standard error. Open this file first, then run.go.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"charm.land/fang/v2"
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+// usageError is an error of the one who typed: the command's right use is shown with it.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// hintError carries a line of advice beside the error.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e hintError) Unwrap() error { return e.error }
+
+// withHint adds advice to err.
+func withHint(err error, format string, args ...any) error {
+	return hintError{err, fmt.Sprintf(format, args...)}
+}
+
+// usagef is a usageError.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run executes the command line args and returns the exit status.
+func Run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	err := fang.Execute(ctx, root, fang.WithoutVersion(), fang.WithoutManpage(), fang.WithErrorHandler(printError))
+	return status(ctx, err)
+}
+
+// status returns the exit status for err.
+func status(ctx context.Context, err error) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &usage):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// printError prints err as "retort: error: …" and what helps below it.
+func printError(w io.Writer, _ fang.Styles, err error) {
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(w, "retort: interrupted")
+		return
+	}
+	fmt.Fprintf(w, "retort: error: %v\n", err)
+	var hint hintError
+	if errors.As(err, &hint) {
+		fmt.Fprintf(w, "retort: hint: %s\n", hint.hint)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "retort",
+		Short: "Run, distil, examine and serve language models on an ordinary CPU",
+		Long: `Retort is DeepSeek's recipe in one program, for people without a GPU: it runs language models on an
+ordinary CPU, distils a big one into a small one that does one job, and proves how good the small one is.`,
+		Example: "retort demo\nretort pull qwen2.5-coder-1.5b.gguf\nretort run qwen2.5-coder-1.5b \"Why is the sky blue?\"",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.AddCommand(commands()...)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return withHint(usageError{err}, "usage: %s (retort %s --help)", cmd.UseLine(), cmd.Name())
+	})
+	markUsage(root)
+	return root
+}
+
+// commands lists every command in the order in which a newcomer meets them.
+func commands() []*cobra.Command {
+	return []*cobra.Command{newRun(), newTokenize(), newBench(), newEval(), newVersion()}
+}
+
+// markUsage makes complaints about arguments usage errors.
+func markUsage(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				if cmd.Parent() == nil && len(args) > 0 {
+					return withHint(usagef("no command %q", args[0]), "retort --help lists the commands")
+				}
+				return withHint(usageError{err}, "usage: %s", cmd.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, c := range cmd.Commands() {
+		markUsage(c)
+	}
+}
+
+// threadsFlag adds -t/--threads.
+func threadsFlag(cmd *cobra.Command, threads *int) {
+	cmd.Flags().IntVarP(threads, "threads", "t", runtime.NumCPU(), "worker threads")
+}
+
+const maxThreads = 1024
+
+func checkThreads(n int) error {
+	if n < 1 || n > maxThreads {
+		return usagef("--threads is %d, want 1 to %d", n, maxThreads)
+	}
+	return nil
+}
