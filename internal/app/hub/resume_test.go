@@ -285,11 +285,13 @@ func TestDamagedPartial(t *testing.T) {
 func TestKill(t *testing.T) {
 	data := model(t, 60_000, 11)
 	h, s := newFakeHub(t), newStore(t)
+	h.mu.Lock() // the request comes from another process: nothing else orders it after this
 	h.images["tiny:1b"] = data
 	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
 		w.(*countingWriter).pause = 2 * time.Millisecond // of the whole file, 120 ms
 		return false
 	}
+	h.mu.Unlock()
 	partial := filepath.Join(s.dir(), partialDir, "tiny@1b", "tiny@1b.gguf.partial")
 	size := func() int64 {
 		info, err := os.Stat(partial)
