@@ -44,6 +44,27 @@ func (d *Map) Get(key string) (any, bool) { return d.get(key) }
 // Len is the number of keys.
 func (d *Map) Len() int { return len(d.keys) }
 
+// AsData is a copy of v in which every string, keys too, is Data.
+func AsData(v any) any {
+	switch v := v.(type) {
+	case string:
+		return Data(v)
+	case []any:
+		out := make([]any, len(v))
+		for i := range v {
+			out[i] = AsData(v[i])
+		}
+		return out
+	case *Map:
+		out := &Map{}
+		for i := range v.keys {
+			out.put(AsData(v.keys[i]), AsData(v.vals[i]))
+		}
+		return out
+	}
+	return v
+}
+
 // put reports whether key can be one.
 func (d *Map) put(key, v any) bool {
 	h, ok := hashed(key)
