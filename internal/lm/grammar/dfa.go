@@ -10,8 +10,8 @@ import (
 // Limits of the automata behind pattern, format and numeric bounds.
 const (
 	maxPatternNodes = 20_000 // of one before it is made deterministic; quantifiers are expanded
-	maxDFAStates    = 10_000
-	maxWork         = 10_000_000 // steps of building all automata of a schema and of telling alternatives apart
+	maxDFAStates    = 40_000
+	maxWork         = 2_000_000 // steps of building all automata of a schema and of telling alternatives apart
 )
 
 // A budget is what remains of maxWork.
@@ -344,6 +344,57 @@ func intersect(a, b *dfa, left *budget) (*dfa, error) {
 		}
 	}
 	return out.trim(), nil
+}
+
+// shortest is the least number of code points of what a non-empty dfa accepts.
+func (d *dfa) shortest() int {
+	seen := make([]bool, len(d.edges))
+	seen[0] = true
+	for length, level := 0, []int32{0}; ; length++ {
+		var next []int32
+		for _, s := range level {
+			if d.accept[s] {
+				return length
+			}
+			for _, e := range d.edges[s] {
+				if !seen[e.to] {
+					seen[e.to] = true
+					next = append(next, e.to)
+				}
+			}
+		}
+		level = next
+	}
+}
+
+// longest is the greatest number of code points, unbounded where there is a cycle.
+func (d *dfa) longest() int {
+	const onPath = -1
+	known := make([]int, len(d.edges)) // one more than the longest way to go; 0: not visited
+	var visit func(s int32) int
+	visit = func(s int32) int {
+		if known[s] == onPath {
+			return unbounded
+		}
+		if known[s] != 0 {
+			return known[s]
+		}
+		known[s] = onPath
+		most := 1
+		for _, e := range d.edges[s] {
+			if to := visit(e.to); to == unbounded || most == unbounded {
+				most = unbounded
+			} else {
+				most = max(most, to+1)
+			}
+		}
+		known[s] = most
+		return most
+	}
+	if most := visit(0); most < unbounded {
+		return most - 1
+	}
+	return unbounded
 }
 
 func (d *dfa) match(s string) bool {

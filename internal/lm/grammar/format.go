@@ -7,7 +7,7 @@ import (
 
 // formats gives each supported format as a pattern. Each admits only values of the format, but not all of them:
 // date-time and time know no leap second and write T and Z in upper case; email has plain atoms (local part of at most 64
-// characters, domain of at most 251) and neither quotes nor address literals.
+// characters, domain of at most 187) and neither quotes nor address literals.
 var formats = map[string]string{
 	"date":      `^` + date + `$`,
 	"time":      `^` + clock + `$`,
@@ -23,7 +23,7 @@ const (
 	clock = `([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?(Z|[+\-]([01]\d|2[0-3]):[0-5]\d)`
 	octet = `(\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])`
 	atext = `[A-Za-z0-9!#$%&'*+\/=?^_{|}~\-` + "`]"
-	label = `[A-Za-z0-9]([A-Za-z0-9\-]{0,60}[A-Za-z0-9])?`
+	label = `[A-Za-z0-9]([A-Za-z0-9\-]{0,44}[A-Za-z0-9])?`
 )
 
 var formatDFAs sync.Map // name -> *dfa

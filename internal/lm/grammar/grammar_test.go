@@ -97,6 +97,9 @@ func TestLanguage(t *testing.T) {
 		{`{"minimum": 0.105e1}`, []string{`1.05`, `1.050`, `1.1`, `2`}, []string{`1.04`, `1`, `1.049`}},
 		{`{"minLength": 2, "maxLength": 3}`, []string{`"ab"`, `"é€😀"`, `"\n\u20ac\ud83d\ude00"`}, []string{`"a"`, `"abcd"`, `"\n"`}},
 		{`{"pattern": "^[A-Z]{2}\\d+$", "maxLength": 4}`, []string{`"AB1"`, `"AB12"`}, []string{`"AB"`, `"AB123"`, `"xAB1"`}},
+		{`{"pattern": "^(abc|(ab)*d)$", "minLength": 3}`, []string{`"abc"`, `"abd"`}, []string{`"d"`, `"ab"`}},
+		{`{"pattern": "^(a{1,3}|xb?)$", "minLength": 2, "maxLength": 3}`, []string{`"aa"`, `"aaa"`, `"xb"`}, []string{`"a"`, `"x"`}},
+		{`{"format": "email", "maxLength": 7}`, []string{`"a@b.org"`}, []string{`"ab@b.org"`}},
 		{`{"pattern": "a|b$"}`, []string{`"xax"`, `"xb"`, `"\"a\n"`}, []string{`"bx"`, `""`}},
 		{`{"pattern": "^[^a]$"}`, []string{`"é"`, `"\""`, `"\\"`, `"\u0001"`, `"\t"`}, []string{`"a"`, `"\u0061"`, `""`, "\"\x01\""}},
 		{`{"enum": ["a", "ab", 1, 1.0, null, {"x": [1, "é\n"]}]}`, []string{`"a"`, `"ab"`, `1`, `null`, `{"x": [1, "é\n"]}`}, []string{`"abc"`, `1.0`, `"`}},
@@ -176,8 +179,8 @@ func TestLimits(t *testing.T) {
 		{"maxPatternBytes", `{"pattern": "` + strings.Repeat("x", maxPatternBytes+1) + `"}`, "pattern has"},
 		{"maxPatternDepth", `{"pattern": "` + strings.Repeat("(", 70) + strings.Repeat(")", 70) + `"}`, "groups are nested"},
 		{"maxQuantifier", `{"pattern": "a{5001}"}`, "quantifier bound 5001"},
-		{"maxPatternNodes", `{"pattern": "^((a{1,300}){1,300}){1,300}$"}`, "automaton has more than 20000 nodes"},
-		{"maxDFAStates", `{"pattern": "a.{20}$"}`, "automaton"},
+		{"maxPatternNodes", `{"pattern": "^((a{1,300}){1,300}){1,300}$"}`, "automaton has more than"},
+		{"maxDFAStates", `{"pattern": "^([ab]*[cd]){5}[ab]*$", "maxLength": 9000}`, "automaton has more than 40000 states"},
 		{"maxWork", `{"oneOf": [{"$ref": "#/$defs/x"}, {"type": "null"}], "$defs": {"x": {"anyOf": [` + strings.Repeat(`{"$ref": "#/$defs/x"}, `, 9) + `true]}}}`, "not told apart"},
 		{"maxWork", `{"anyOf": [` + strings.Repeat(`{"pattern": "[ab]*a[ab]{9}$"}, `, 200) + `true]}`, "automata take more than"},
 		{"maxCount", `{"minLength": 1e10}`, "at most 1073741824"},
@@ -305,4 +308,24 @@ func maskIDs(mask []uint64) []int {
 		}
 	}
 	return ids
+}
+
+// A mask that is kept and a token whose states are known cost no allocation.
+func TestAllocations(t *testing.T) {
+	v := byteVocabulary(`": "`)
+	m := compile(t, receipt).Start(v)
+	mask := make([]uint64, v.Words())
+	text := []byte(`{"company": "A`)
+	run := func() {
+		m.Reset()
+		for _, b := range text {
+			if m.Mask(mask) != nil || m.Accept(int(b)) != nil {
+				t.Fatal("refused")
+			}
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(10, run); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
 }

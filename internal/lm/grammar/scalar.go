@@ -2,7 +2,9 @@ package grammar
 
 import (
 	"math"
+	"slices"
 	"strconv"
+	"unicode/utf8"
 )
 
 // maxCount is the largest bound on characters or items that is counted; an upper bound above it is no bound, since
@@ -91,7 +93,7 @@ func (c *compiler) stringDFA(v *value, at string) (*dfa, error) {
 		}
 		all = append(all, d)
 	}
-	if low > 0 || high < unbounded || len(all) == 0 {
+	if !impliesLength(all, low, high) {
 		d, err := lengthDFA(low, high, c.work)
 		if err != nil {
 			return nil, fault(at, "minLength, maxLength: %w", err)
@@ -105,6 +107,16 @@ func (c *compiler) stringDFA(v *value, at string) (*dfa, error) {
 		}
 	}
 	return d, nil
+}
+
+// impliesLength tells whether one of the automata alone keeps the bounds: theirs would only multiply its states.
+func impliesLength(all []*dfa, low, high int32) bool {
+	return slices.ContainsFunc(all, func(d *dfa) bool {
+		if d.empty() || low == 0 && high == unbounded {
+			return true
+		}
+		return d.shortest() >= int(low) && (high == unbounded || d.longest() <= int(high))
+	})
 }
 
 func lengthDFA(low, high int32, left *budget) (*dfa, error) {
@@ -170,7 +182,7 @@ func (c *compiler) automaton(d *dfa, quoted bool, next int32) int32 {
 	if d.empty() {
 		return never
 	}
-	w := dfaWriter{program: c.program, dfa: d, quoted: quoted, next: next, nodes: make([]int32, len(d.edges)), tails: map[tail]int32{}}
+	w := dfaWriter{program: c.program, dfa: d, quoted: quoted, next: next, nodes: make([]int32, len(d.edges)), tails: map[tail]int32{}, slash: map[escapeSet]int32{}}
 	return w.state(0)
 }
 
@@ -181,8 +193,24 @@ type dfaWriter struct {
 	next   int32
 	nodes  []int32 // state -> node, 0 until made
 	tails  map[tail]int32
+	slash  map[escapeSet]int32
 	work   []int32
 }
+
+// An escapeSet is a set of characters that JSON escapes, before a node.
+type escapeSet struct {
+	to  int32
+	set uint64 // bit i: needEscape[i]
+}
+
+// needEscape are the characters that a JSON string does not take raw.
+var needEscape = func() []rune {
+	var all []rune
+	for r := range rune(' ') {
+		all = append(all, r)
+	}
+	return append(all, '"', '\\')
+}()
 
 // tail is the rest of a UTF-8 sequence before a node; equal ones are shared.
 type tail struct {
@@ -221,17 +249,36 @@ func (w *dfaWriter) appendRange(edges []edge, lo, hi rune, to int32) []edge {
 	if !w.quoted {
 		return w.appendUTF8(edges, lo, hi, to)
 	}
-	for _, special := range []span{{0, 0x1F}, {'"', '"'}, {'\\', '\\'}} {
-		if lo < special.lo && special.lo <= hi {
-			edges = w.appendUTF8(edges, lo, special.lo-1, to)
-			lo = special.lo
-		}
-		for ; lo <= special.hi && lo >= special.lo && lo <= hi; lo++ {
-			escape := escaped(lo)
-			edges = append(edges, edge{escape[0], escape[0], w.escapeTail(escape[1:], to)})
+	set := escapeSet{to: to}
+	for i, r := range needEscape {
+		if lo <= r && r <= hi {
+			set.set |= 1 << i
 		}
 	}
-	return w.appendUTF8(edges, lo, hi, to)
+	if set.set != 0 {
+		edges = append(edges, edge{'\\', '\\', w.escapes(set)})
+	}
+	for _, raw := range []span{{' ', '"' - 1}, {'"' + 1, '\\' - 1}, {'\\' + 1, utf8.MaxRune}} {
+		edges = w.appendUTF8(edges, max(lo, raw.lo), min(hi, raw.hi), to)
+	}
+	return edges
+}
+
+// escapes is what may follow a backslash, as a tree of the escapes of the set.
+func (w *dfaWriter) escapes(set escapeSet) int32 {
+	if n, ok := w.slash[set]; ok {
+		return n
+	}
+	var texts []string
+	for i, r := range needEscape {
+		if set.set>>i&1 != 0 {
+			texts = append(texts, escaped(r)[1:])
+		}
+	}
+	slices.Sort(texts)
+	n := w.words(texts, set.to)
+	w.slash[set] = n
+	return n
 }
 
 func (w *dfaWriter) appendUTF8(edges []edge, lo, hi rune, to int32) []edge {
@@ -255,11 +302,4 @@ func (w *dfaWriter) tail(t tail) int32 {
 	n := w.add(node{edges: []edge{{t.lo[0], t.hi[0], w.tail(rest)}}})
 	w.tails[t] = n
 	return n
-}
-
-func (w *dfaWriter) escapeTail(rest string, to int32) int32 {
-	for i := len(rest) - 1; i >= 0; i-- {
-		to = w.tail(tail{to: to, n: 1, lo: [4]byte{rest[i]}, hi: [4]byte{rest[i]}})
-	}
-	return to
 }
