@@ -176,7 +176,7 @@ func markIDs(tok *tokenizer.Tokenizer) []int {
 		text := tok.Token(id)
 		if tok.IsSpecial(id) && text != "" {
 			out = append(out, id)
-		} else if strings.ContainsAny(text, "<[｜") && strings.ContainsFunc(text, unicode.IsLetter) &&
+		} else if string(tok.Bytes(id)) == text && strings.ContainsAny(text, "<[｜") && strings.ContainsFunc(text, unicode.IsLetter) &&
 			!slices.Contains(tok.Encode(text, tokenizer.Options{}), id) {
 			out = append(out, id)
 		}
