@@ -45,6 +45,20 @@ func putFactorsQ4_K(dst []byte, s, n *[8]uint8) {
 	}
 }
 
+func encodeQ4_K(dst []byte, src []float32) {
+	for ; len(src) > 0; dst, src = dst[144:], src[superblock:] {
+		f, d, dmin := chooseLines(dst, src[:superblock], 15)
+		putFactorsQ4_K(dst[4:16], &f.s, &f.n)
+		for j := range 8 {
+			least, inv := dmin*float32(f.n[j]), inverse(d*float32(f.s[j]))
+			run, shift := dst[16+j/2*32:][:32], j%2*4
+			for k, x := range src[32*j:][:32] {
+				run[k] = run[k]&^(15<<shift) | code((x+least)*inv, 0, 15)<<shift
+			}
+		}
+	}
+}
+
 func fillQ4_K(b *kernel.PanelBlock, r int, row []byte, i int) {
 	src := row[144*(i/8):][:144]
 	i %= 8

@@ -25,6 +25,22 @@ func decodeQ5_K(dst []float32, src []byte) {
 	}
 }
 
+func encodeQ5_K(dst []byte, src []float32) {
+	for ; len(src) > 0; dst, src = dst[176:], src[superblock:] {
+		f, d, dmin := chooseLines(dst, src[:superblock], 31)
+		putFactorsQ4_K(dst[4:16], &f.s, &f.n)
+		for j := range 8 {
+			least, inv := dmin*float32(f.n[j]), inverse(d*float32(f.s[j]))
+			run, shift := dst[48+j/2*32:][:32], j%2*4
+			for k, x := range src[32*j:][:32] {
+				q := code((x+least)*inv, 0, 31)
+				run[k] = run[k]&^(15<<shift) | q&15<<shift
+				dst[16+k] = dst[16+k]&^(1<<j) | q>>4<<j
+			}
+		}
+	}
+}
+
 func fillQ5_K(b *kernel.PanelBlock, r int, row []byte, i int) {
 	src := row[176*(i/8):][:176]
 	i %= 8

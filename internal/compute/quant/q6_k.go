@@ -1,6 +1,10 @@
 package quant
 
-import "retort/internal/compute/kernel"
+import (
+	"math"
+
+	"retort/internal/compute/kernel"
+)
 
 // Q6_K: 256 weights in 210 bytes, w = d·s·(q - 32), with an int8 s for 16 weights each.
 //
@@ -31,6 +35,42 @@ func fillSix(q *[8]uint32, src []byte, j int) {
 	for k := range q {
 		q[k] = word(low, k)>>(j%4/2*4)&(15*every) | word(high, k)>>(j%4*2)&(3*every)<<4
 	}
+}
+
+func encodeQ6_K(dst []byte, src []float32) {
+	for ; len(src) > 0; dst, src = dst[210:], src[superblock:] {
+		clear(dst[:192])
+		d := chooseScales(dst[192:210], src[:superblock])
+		for i, x := range src[:superblock] {
+			inv := inverse(d * float32(int8(dst[192+i/16])))
+			q := code(x*inv, 32, 63)
+			j, k := i/32, i%32
+			dst[j/4*64+j%2*32+k] |= q & 15 << (j % 4 / 2 * 4)
+			dst[128+j/4*32+k] |= q >> 4 << (j % 4 * 2)
+		}
+	}
+}
+
+// chooseScales stores sixteen int8 factors and d in dst, and returns d.
+func chooseScales(dst []byte, x []float32) (d float32) {
+	var weight [superblock]float32
+	var scale [16]float32
+	for j := range scale {
+		b, w := x[16*j:][:16], weight[16*j:][:16]
+		importance(w, b)
+		scale[j] = fitCentred(b, w, 32)
+	}
+	d = putHalf(dst[16:], extreme(scale[:])/-128)
+	for j, s := range scale {
+		c := int(code(s*inverse(d), 128, 255)) - 128
+		best := float32(math.Inf(1))
+		for a := max(c-1, -128); a <= min(c+1, 127); a++ {
+			if e := centredError(x[16*j:][:16], weight[16*j:][:16], d*float32(a), 32); e < best {
+				best, dst[j] = e, byte(int8(a))
+			}
+		}
+	}
+	return d
 }
 
 func fillQ6_K(b *kernel.PanelBlock, r int, row []byte, i int) {
