@@ -15,7 +15,12 @@ func AdamW(p, m, v, g []float32, lr, b1, b2, eps, wd, c1, c2, scale float32) {
 	same(len(m), len(p), "AdamW")
 	same(len(v), len(p), "AdamW")
 	same(len(g), len(p), "AdamW")
-	adamW(p, m, v, g, &[10]float32{scale, b1, 1 - b1, b2, 1 - b2, 1 / c1, 1 / c2, eps, lr, 1 - lr*wd})
+	c := [10]float32{scale, b1, 1 - b1, b2, 1 - b2, 1 / c1, 1 / c2, eps, lr, 1 - lr*wd}
+	for len(p) > stretch {
+		adamW(p[:stretch], m[:stretch], v[:stretch], g[:stretch], &c)
+		p, m, v, g = p[stretch:], m[stretch:], v[stretch:], g[stretch:]
+	}
+	adamW(p, m, v, g, &c)
 }
 
 // adamWGeneric takes the constants as the assembly wants them: scale, b1, 1-b1, b2, 1-b2, 1/c1, 1/c2, eps, lr, 1-lr·wd.

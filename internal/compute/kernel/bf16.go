@@ -10,12 +10,20 @@ import "math"
 // ToBF16 rounds src to bf16, to nearest with ties to even. NaN stays NaN (made quiet), subnormals are kept.
 func ToBF16(dst []uint16, src []float32) {
 	need(len(dst), len(src), "ToBF16: dst")
+	for len(src) > stretch {
+		toBF16(dst[:stretch], src[:stretch])
+		dst, src = dst[stretch:], src[stretch:]
+	}
 	toBF16(dst[:len(src)], src)
 }
 
 // FromBF16 widens src to float32, which is exact.
 func FromBF16(dst []float32, src []uint16) {
 	need(len(dst), len(src), "FromBF16: dst")
+	for len(src) > stretch {
+		fromBF16(dst[:stretch], src[:stretch])
+		dst, src = dst[stretch:], src[stretch:]
+	}
 	fromBF16(dst[:len(src)], src)
 }
 

@@ -3,21 +3,37 @@ package kernel
 // Sums are float32, in an order that each implementation chooses by length alone; against exact arithmetic they are
 // within n·2⁻²⁴·Σ|terms|.
 
+// stretch bounds one call into assembly, which Go cannot interrupt, to some 20 µs where vectors may be whole tensors.
+const stretch = 1 << 16
+
 // Dot returns Σ x[i]·y[i].
 func Dot(x, y []float32) float32 {
 	same(len(x), len(y), "Dot")
-	return dot(x, y)
+	var sum float32
+	for len(x) > stretch {
+		sum += dot(x[:stretch], y[:stretch])
+		x, y = x[stretch:], y[stretch:]
+	}
+	return sum + dot(x, y)
 }
 
 // Axpy adds a·x to y.
 func Axpy(a float32, x, y []float32) {
 	same(len(x), len(y), "Axpy")
+	for len(x) > stretch {
+		axpy(a, x[:stretch], y[:stretch])
+		x, y = x[stretch:], y[stretch:]
+	}
 	axpy(a, x, y)
 }
 
 // Add adds x to dst.
 func Add(dst, x []float32) {
 	same(len(dst), len(x), "Add")
+	for len(x) > stretch {
+		add(dst[:stretch], x[:stretch])
+		dst, x = dst[stretch:], x[stretch:]
+	}
 	add(dst, x)
 }
 
@@ -28,10 +44,16 @@ func Mul(dst, x []float32) {
 }
 
 // Scale multiplies x by a.
-func Scale(a float32, x []float32) { scale(a, x) }
+func Scale(a float32, x []float32) {
+	for len(x) > stretch {
+		scale(a, x[:stretch])
+		x = x[stretch:]
+	}
+	scale(a, x)
+}
 
 // SumSquares returns Σ x[i]².
-func SumSquares(x []float32) float32 { return dot(x, x) }
+func SumSquares(x []float32) float32 { return Dot(x, x) }
 
 // AbsMax returns the largest |x[i]|, 0 of nothing. A NaN among x may be overlooked.
 func AbsMax(x []float32) float32 { return absMax(x) }

@@ -188,6 +188,41 @@ func TestAdamW(t *testing.T) {
 	})
 }
 
+// TestStretches joins what is done in several calls into assembly.
+func TestStretches(t *testing.T) {
+	const n = 2*stretch + 5
+	x, y := make([]float32, n), make([]float32, n)
+	for i := range x {
+		x[i], y[i] = float32(i%3), 1
+	}
+	Scale(2, x)
+	Add(y, x)
+	Axpy(3, x, y) // 1 + 4·2·(i mod 3)
+	h := make([]uint16, n)
+	ToBF16(h, y)
+	FromBF16(y, h)
+	for i := range y {
+		if y[i] != float32(1+8*(i%3)) {
+			t.Fatalf("element %d is %v, want %v", i, y[i], 1+8*(i%3))
+		}
+	}
+	// Small integers: exact in any order.
+	var want float32
+	for i := range x {
+		want += x[i] * y[i]
+	}
+	if got := Dot(x, y); got != want {
+		t.Errorf("Dot = %v, want %v", got, want)
+	}
+	p := make([]float32, n)
+	AdamW(p, make([]float32, n), make([]float32, n), y, 1, 0.9, 0.9, 0, 0, 1, 1, 1)
+	for i := range p {
+		if p[i] >= 0 || p[i] != p[i%3] {
+			t.Fatalf("AdamW: element %d is %v, element %d %v", i, p[i], i%3, p[i%3])
+		}
+	}
+}
+
 func TestDifferentLengthsPanic(t *testing.T) {
 	a, b := make([]float32, 4), make([]float32, 5)
 	for name, call := range map[string]func(){
@@ -218,7 +253,7 @@ func TestDifferentLengthsPanic(t *testing.T) {
 	}
 }
 
-// benchmarkVec times f on rows of 4096 values, all in the first cache; vectors counts those that f touches.
+// benchmarkVec times f on rows of 1024 values, all in the first cache; vectors counts those that f touches.
 func benchmarkVec(b *testing.B, vectors int, f func(x [5][]float32)) {
 	const n = 1024
 	r := rand.New(rand.NewPCG(1, 1))
