@@ -16,6 +16,8 @@ import (
 
 	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
+
+	"retort/internal/app/hub"
 )
 
 // Exit statuses.
@@ -79,8 +81,12 @@ func printError(w io.Writer, _ fang.Styles, err error) {
 	}
 	fmt.Fprintf(w, "retort: error: %v\n", err)
 	var hint hintError
-	if errors.As(err, &hint) {
+	var hubError *hub.Error
+	switch {
+	case errors.As(err, &hint):
 		fmt.Fprintf(w, "retort: hint: %s\n", hint.hint)
+	case errors.As(err, &hubError) && hubError.Hint() != "":
+		fmt.Fprintf(w, "retort: hint: %s\n", hubError.Hint())
 	}
 }
 
@@ -105,7 +111,7 @@ ordinary CPU, distils a big one into a small one that does one job, and proves h
 
 // commands lists every command in the order in which a newcomer meets them.
 func commands() []*cobra.Command {
-	return []*cobra.Command{newRun(), newTokenize(), newBench(), newEval(), newVersion()}
+	return []*cobra.Command{newRun(), newTokenize(), newBench(), newTrain(), newVersion()}
 }
 
 // markUsage makes complaints about arguments usage errors.

@@ -12,7 +12,9 @@ import (
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/format/tokenizer"
+	"retort/internal/lm/chat"
 	"retort/internal/lm/generate"
+	"retort/internal/lm/grammar"
 	"retort/internal/lm/model"
 )
 
@@ -76,6 +78,33 @@ func (l *loaded) close() {
 	l.engine.Model.Close()
 	l.pool.Close()
 	l.file.Close()
+}
+
+// chat returns the model's chat template.
+func (l *loaded) chat() (*chat.Chat, error) {
+	template, err := l.file.StringOr("tokenizer.chat_template", "")
+	if err != nil {
+		return nil, err
+	}
+	c, err := chat.New(template, l.tok)
+	if errors.Is(err, chat.ErrNoTemplate) {
+		return nil, withHint(err, "retort run MODEL --raw continues a text")
+	}
+	return c, err
+}
+
+// vocabulary returns the bytes of every token, for a grammar's masks; a model may have rows beyond its vocabulary.
+func (l *loaded) vocabulary() *grammar.Vocabulary {
+	tokens := make([][]byte, l.engine.Model.Config.Vocab)
+	var ends []int
+	for id := range min(len(tokens), l.tok.Vocab()) {
+		if l.tok.IsEOG(id) {
+			ends = append(ends, id)
+		} else if !l.tok.IsSpecial(id) {
+			tokens[id] = l.tok.Bytes(id)
+		}
+	}
+	return grammar.NewVocabulary(tokens, ends)
 }
 
 // stop says which tokens end an answer.

@@ -77,12 +77,7 @@ func (o *runOptions) run(ctx context.Context, name, prompt string, in io.Reader,
 		return err
 	}
 	if prompt == "" && o.tokens == "" && !readable(in) {
-		l, err := load(name, o.threads, o.cacheType)
-		if err != nil {
-			return err
-		}
-		defer l.close()
-		return o.chat(ctx, l, in, w)
+		return usagef("interactive chat is on its way; give a PROMPT")
 	}
 	if prompt == "" && o.tokens == "" {
 		b, err := io.ReadAll(in)
@@ -136,12 +131,14 @@ func (o *runOptions) answer(ctx context.Context, l *loaded, prompt string, w io.
 			io.WriteString(w, c)
 		}
 	}
+	var piece []byte
 	req.Token = func(id int32) bool {
-		show(split.Next(l.tok.Bytes(int(id))))
+		piece = split.appendToken(piece[:0], int(id))
+		show(split.Write(piece))
 		return true
 	}
 	res, err := l.engine.NewSequence(o.ctx).Generate(ctx, req)
-	show(split.Flush())
+	show(split.Close())
 	if err != nil {
 		return contextHint(err)
 	}
@@ -172,27 +169,35 @@ func contextHint(err error) error {
 	return err
 }
 
-// prompt returns the token ids of what the model is to continue, and the splitter that its answer starts in.
-func (o *runOptions) prompt(l *loaded, prompt string) ([]int32, *chat.Splitter, error) {
+// reader turns the tokens of an answer into reasoning and content.
+type reader struct {
+	*chat.Splitter
+	appendToken func(dst []byte, id int) []byte
+}
+
+// prompt returns the token ids of what the model is to continue, and what reads its answer.
+func (o *runOptions) prompt(l *loaded, prompt string) ([]int32, reader, error) {
+	plain := reader{chat.NewSplitter(chat.Prompt{}), l.tok.AppendToken}
 	switch {
 	case o.tokens != "":
 		list, err := parseIDs(o.tokens)
 		if err == nil && len(list) == 0 {
 			err = usagef("--tokens holds no id")
 		}
-		return ids32(list), chat.NewSplitter(false), err
+		return ids32(list), plain, err
 	case o.raw:
 		list := l.tok.Encode(prompt, tokenizer.Options{})
 		if l.tok.AddBOS && l.tok.BOS >= 0 {
 			list = append([]int{l.tok.BOS}, list...)
 		}
-		return ids32(list), chat.NewSplitter(false), nil
+		return ids32(list), plain, nil
 	}
-	t, err := l.template()
+	c, err := l.chat()
 	if err != nil {
-		return nil, nil, err
+		return nil, plain, err
 	}
-	return o.chatPrompt(t, o.messages(prompt))
+	p, err := c.Prompt(o.messages(prompt), chat.Options{})
+	return ids32(p.IDs), reader{chat.NewSplitter(p), c.AppendToken}, err
 }
 
 // messages is the conversation of a single prompt.
