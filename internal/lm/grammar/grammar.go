@@ -8,7 +8,7 @@
 // What is admitted is never more than the schema admits, and less in these points:
 //   - the members of an object come in the order of "properties", and an object that names members has no others
 //     ("additionalProperties": false is assumed). An object that names none may have any, or those of
-//     "additionalProperties".
+//     "additionalProperties"; there a name may come twice, with values that are each valid.
 //   - a schema without "type" is read as the types that its keywords speak of: one with "properties" is an object,
 //     one with "minLength" a string. Only a schema without any constraint admits any value.
 //   - an integer is written without point and exponent, a number that has bounds without exponent, and other

@@ -2,6 +2,7 @@ package grammar
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -183,6 +184,7 @@ func TestLimits(t *testing.T) {
 		{"maxDFAStates", `{"pattern": "^([ab]*[cd]){5}[ab]*$", "maxLength": 9000}`, "automaton has more than 40000 states"},
 		{"maxWork", `{"oneOf": [{"$ref": "#/$defs/x"}, {"type": "null"}], "$defs": {"x": {"anyOf": [` + strings.Repeat(`{"$ref": "#/$defs/x"}, `, 9) + `true]}}}`, "not told apart"},
 		{"maxWork", `{"anyOf": [` + strings.Repeat(`{"pattern": "[ab]*a[ab]{9}$"}, `, 200) + `true]}`, "automata take more than"},
+		{"maxRefChain", `{"oneOf": [{"$ref": "#/$defs/0"}, {"type": "null"}], "$defs": {` + refChain(maxRefChain) + `}}`, "not told apart"},
 		{"maxCount", `{"minLength": 1e10}`, "at most 1073741824"},
 		{"maxBoundDigits", `{"minimum": ` + strings.Repeat("9", maxBoundDigits+1) + `}`, "more than 64 digits"},
 	} {
@@ -190,6 +192,16 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%s: %.200v, want %s", c.name, err, c.want)
 		}
 	}
+}
+
+// refChain is n definitions that refer to the next, and a last one.
+func refChain(n int) string {
+	var defs strings.Builder
+	for i := range n {
+		fmt.Fprintf(&defs, `"%d": {"$ref": "#/$defs/%d"}, `, i, i+1)
+	}
+	fmt.Fprintf(&defs, `"%d": {"type": "string"}`, n)
+	return defs.String()
 }
 
 // Nesting ends at maxStack in time for every bracket to be closed.
@@ -245,6 +257,20 @@ func TestForced(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestForcedBound(t *testing.T) {
+	long := strings.Repeat("x", 3*maxForced/2)
+	m := compile(t, `{"const": "`+long+`"}`).Start(byteVocabularyOnce)
+	for _, want := range []int{maxForced, len(long) + 2 - maxForced, 0} {
+		forced := m.Forced()
+		if len(forced) != want || m.AcceptBytes(forced) != nil {
+			t.Fatalf("forced %d bytes, want %d", len(forced), want)
+		}
+	}
+	if !m.Done() {
+		t.Error("not done")
 	}
 }
 

@@ -247,8 +247,7 @@ func writeOut(s any) any {
 	return out
 }
 
-// ecmaRegexp compiles with package regexp, which knows neither \s of ECMA 262 nor its dot; both are wider or equal there after
-// the replacement.
+// ecmaRegexp compiles with package regexp, in which \s is narrower than in ECMA 262.
 func ecmaRegexp(pattern string) (jsonschema.Regexp, error) {
 	const space = `[\t-\r \x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}\x{feff}]`
 	re, err := regexp.Compile(strings.ReplaceAll(pattern, `\s`, space))
