@@ -15,7 +15,10 @@
 //     numbers with at most two digits of exponent.
 //   - a string bound by enum, const, pattern or format has escapes only where JSON needs them. Other strings may
 //     use every escape.
-//   - values nest at most maxStack deep.
+//   - values of enum and const are written as the schema writes them, members in that order.
+//   - values nest at most maxStack frames deep, and places beyond maxConfigs are given up.
+//
+// In one point it is more: "nullable", which OpenAPI has and JSON Schema has not, admits null. Formats bind.
 //
 // A keyword that is neither an annotation nor supported is an error that names it with its JSON pointer: nothing is
 // silently ignored.
