@@ -327,6 +327,36 @@ func TestThinking(t *testing.T) {
 	}
 }
 
+// padding is a tokenizer.json that puts a space before the first word of a text alone, and whose <e> takes white space
+// on both sides.
+const padding = `{"model": {"type": "BPE", "vocab": {"<unk>": 0, "▁": 1, "a": 2, "b": 3, "<": 4, "e": 5, ">": 6, "\n": 7}, "merges": [], "unk_token": "<unk>"},
+"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false},
+"added_tokens": [{"id": 8, "content": "<s>", "special": true}, {"id": 9, "content": "<e>", "special": true, "lstrip": true, "rstrip": true}]}`
+
+// TestPadding: the parts of a prompt are encoded one by one, but only its start is padded, and marks that take white
+// space take that of messages too.
+func TestPadding(t *testing.T) {
+	tok, err := tokenizer.FromJSON([]byte(padding), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChat(t, "b<s>{% for m in messages %}{{ m.content }}<e>{{ m.content }}{% endfor %}", tok)
+	for _, content := range []string{"ab", "a", "\nb ", " ", "", " a"} {
+		text, err := c.render([]Message{{Role: "user", Content: content}}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := tok.Encode(text.Text, tokenizer.Options{Special: true})
+		if got := c.encode(text); !slices.Equal(got, want) {
+			t.Errorf("%q: got %v, want %v", text.Text, got, want)
+		}
+	}
+	p := prompt(t, c, []Message{{Role: "user", Content: "<e>a"}}, Options{})
+	if times(p.IDs, 9) != 1 || times(p.IDs, 4) != 2 {
+		t.Errorf("<e> as text: %v", p.IDs)
+	}
+}
+
 // TestDate and effort reach the template.
 func TestDate(t *testing.T) {
 	tok, _ := load(t, "tokenizers/minimind")

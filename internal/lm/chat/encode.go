@@ -35,7 +35,7 @@ func findSpecials(tok *tokenizer.Tokenizer) specials {
 		}
 		one := []int{id}
 		all := tokenizer.Options{Special: true}
-		if !slices.Equal(tok.Encode(text, all), one) || slices.Equal(tok.Encode(text, tokenizer.Options{}), one) {
+		if slices.Equal(tok.Encode(text, tokenizer.Options{}), one) || !slices.Equal(tok.Encode(text, all), one) {
 			continue
 		}
 		sp := special{text: text, id: id}
