@@ -5,7 +5,8 @@
 // Open cpu_amd64.go for the detection, registry.go for the registry.
 package cpu
 
-// X86 holds what an x86-64 processor and its operating system offer; every field is false elsewhere and under the tag purego.
+// X86 holds what an x86-64 processor and its operating system offer; every field is false elsewhere and under the tag
+// purego.
 //
 // A field is true only if the operating system also saves the registers concerned (XGETBV).
 var X86 struct {

@@ -57,9 +57,11 @@ func TestSleep(t *testing.T) {
 	p := New(3)
 	defer p.Close()
 	for range 5 {
-		time.Sleep(3 * patience)
-		if n := p.sleepers.Load(); n != 2 {
-			t.Errorf("%d workers sleep after %v of nothing, want 2", n, 3*patience)
+		for deadline := time.Now().Add(10 * time.Second); p.sleepers.Load() != 2; {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d workers sleep after 10 s of nothing, want 2", p.sleepers.Load())
+			}
+			time.Sleep(patience)
 		}
 		c := newCount(p, 30)
 		c.do = func(i, worker int) {
