@@ -1,7 +1,6 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 
 	"retort/internal/compute/op"
@@ -21,32 +20,28 @@ type LoadOptions struct {
 	Pool *par.Pool
 }
 
-// Load opens the model at path, a GGUF file or a folder with config.json and safetensors.
+// Load opens the model at path, a GGUF file.
 func Load(path string, opts LoadOptions) (*Model, error) {
-	src, c, err := open(path)
+	f, err := gguf.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	m, err := Bind(c, src, opts)
+	m, err := FromGGUF(f, opts)
 	if err != nil {
-		src.Close()
+		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	m.close = append(m.close, f.Close)
 	return m, nil
 }
 
-// open reads the configuration and the tensor table.
-func open(path string) (weights.Source, Config, error) {
-	f, err := gguf.Open(path)
-	if err != nil {
-		return nil, Config{}, err
-	}
+// FromGGUF makes a model of an opened file, which stays open as long as the model and is not closed by it.
+func FromGGUF(f *gguf.File, opts LoadOptions) (*Model, error) {
 	c, err := ConfigFromGGUF(f)
 	if err != nil {
-		f.Close()
-		return nil, c, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
-	return weights.FromGGUF(f), c, nil
+	return Bind(c, weights.FromGGUF(f), opts)
 }
 
 // loader binds tensors and makes weights of them.
@@ -85,7 +80,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool)}
 	l.fresh, _ = src.(*randomSource)
 	l.Ignore("rope_freqs.weight")
-	m := &Model{Config: c, close: func() error { return errors.Join(l.arena.Close(), src.Close()) }}
+	m := &Model{Config: c, close: []func() error{l.arena.Close}}
 	m.Embed = l.weight("token_embd.weight", c.Vocab, c.Width)
 	m.Norm = l.vector("output_norm.weight", c.Width)
 	m.Head = m.Embed

@@ -8,6 +8,8 @@
 package model
 
 import (
+	"errors"
+
 	"retort/internal/compute/op"
 	"retort/internal/compute/tensor"
 )
@@ -27,7 +29,7 @@ type Model struct {
 	Float32 bool
 
 	params []Param
-	close  func() error
+	close  []func() error
 }
 
 // Block is one layer: x + Attention(norm(x)), then x + FFN(norm(x)).
@@ -63,12 +65,14 @@ func (m *Model) Loss(p *op.Pass, labels []op.Label, total float32) float64 {
 	return op.CrossEntropy(p, m.Hidden(p), m.Head, labels, total)
 }
 
-// Close gives back the file that the weights lie in.
+// Close gives back the memory of the weights and the file they lie in.
 func (m *Model) Close() error {
-	if m.close == nil {
-		return nil
+	var errs []error
+	for _, f := range m.close {
+		errs = append(errs, f())
 	}
-	return m.close()
+	m.close = nil
+	return errors.Join(errs...)
 }
 
 // Forward is the layer itself.

@@ -1,0 +1,239 @@
+// Package teacher answers the questions of a task with a model in this process: the teacher that a student learns
+// from, and everyone who sits the exam. Answers are bound by the task's schema.
+//
+// It knows no recipe and no grading. Open this file first, then cache.go.
+package teacher
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"retort/internal/compute/par"
+	"retort/internal/format/gguf"
+	"retort/internal/format/tokenizer"
+	"retort/internal/lm/chat"
+	"retort/internal/lm/generate"
+	"retort/internal/lm/grammar"
+	"retort/internal/lm/model"
+)
+
+// Local is a model ready to answer.
+type Local struct {
+	Name          string
+	SHA256        string // of the file
+	Params, Bytes int64
+	Type          string // how most of it is stored
+
+	engine *generate.Engine
+	tok    *tokenizer.Tokenizer
+	chat   *chat.Chat // nil for a model that continues text
+	vocab  *grammar.Vocabulary
+	pool   *par.Pool
+	file   *gguf.File
+}
+
+// Open loads the GGUF file at path.
+func Open(path string, threads int) (*Local, error) {
+	sum, err := hashFile(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return OpenFile(f, strings.TrimSuffix(filepath.Base(path), ".gguf"), sum, threads)
+}
+
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// OpenFile loads an opened GGUF file, which it closes in the end.
+func OpenFile(f *gguf.File, name, sum string, threads int) (*Local, error) {
+	l := &Local{Name: name, SHA256: sum, file: f}
+	if err := l.load(threads); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
+}
+
+func (l *Local) load(threads int) error {
+	var err error
+	if l.tok, err = tokenizer.FromGGUF(l.file); err != nil {
+		return err
+	}
+	template, err := l.file.StringOr("tokenizer.chat_template", "")
+	if err != nil {
+		return err
+	}
+	if l.chat, err = chat.New(template, l.tok); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
+		return err
+	}
+	l.pool = par.New(threads)
+	m, err := model.FromGGUF(l.file, model.LoadOptions{Pool: l.pool})
+	if err != nil {
+		return err
+	}
+	l.engine = generate.New(m, l.pool, !m.Float32)
+	l.measure()
+	tokens := make([][]byte, m.Config.Vocab)
+	var ends []int
+	for id := range min(len(tokens), l.tok.Vocab()) {
+		if l.tok.IsEOG(id) {
+			ends = append(ends, id)
+		} else if !l.tok.IsSpecial(id) {
+			tokens[id] = l.tok.Bytes(id)
+		}
+	}
+	l.vocab = grammar.NewVocabulary(tokens, ends)
+	return nil
+}
+
+// measure counts parameters and bytes, and finds the type that most bytes are stored in.
+func (l *Local) measure() {
+	bytes := map[gguf.Type]int64{}
+	for i := range l.file.Tensors {
+		t := &l.file.Tensors[i]
+		l.Params += int64(t.Elements())
+		l.Bytes += t.Size
+		bytes[t.Type] += t.Size
+	}
+	most := int64(0)
+	for t, n := range bytes {
+		if n > most {
+			most, l.Type = n, t.String()
+		}
+	}
+}
+
+// Close gives everything back.
+func (l *Local) Close() {
+	if l.engine != nil {
+		l.engine.Model.Close()
+	}
+	if l.pool != nil {
+		l.pool.Close()
+	}
+	l.file.Close()
+}
+
+// Chats says whether the model is asked in words, through its chat template, or continues a text.
+func (l *Local) Chats() bool { return l.chat != nil }
+
+// Question is one thing to ask.
+type Question struct {
+	Message     string // of a user, for a model that chats
+	Text        string // to be continued, where Message is empty or the model does not chat
+	Max         int    // tokens of the answer at most
+	Temperature float64
+	Seed        uint64
+}
+
+// Answer is what came back.
+type Answer struct {
+	Text         string
+	PromptTokens int
+	CachedTokens int // of PromptTokens, those computed for a question before
+	AnswerTokens int
+	Time         time.Duration // of this question alone, or its share of the time where several were asked at once
+	Finish       generate.Finish
+}
+
+// prompt returns the tokens of a question.
+func (l *Local) prompt(q Question) ([]int32, error) {
+	var ids []int
+	if l.chat != nil && q.Message != "" {
+		p, err := l.chat.Prompt([]chat.Message{{Role: "user", Content: q.Message}}, chat.Options{Thinking: chat.ThinkOff})
+		if err != nil {
+			return nil, err
+		}
+		ids = p.IDs
+	} else {
+		ids = PromptIDs(l.tok, q.Text)
+	}
+	out := make([]int32, len(ids))
+	for i, id := range ids {
+		out[i] = int32(id)
+	}
+	return out, nil
+}
+
+// PromptIDs returns the tokens of a text that a model is to continue: what a student is trained on is made by the
+// same function as what it is asked.
+func PromptIDs(tok *tokenizer.Tokenizer, text string) []int {
+	ids := tok.Encode(text, tokenizer.Options{})
+	if tok.AddBOS && tok.BOS >= 0 {
+		ids = append([]int{tok.BOS}, ids...)
+	}
+	return ids
+}
+
+// Ask answers what next gives, at most width questions at a time; each answer is bound by g unless that is nil. done
+// gets each answer with the number of its question, in the order in which they are complete. Answers do not depend
+// on width.
+func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens int, next func() (Question, bool), done func(i int, a Answer) error) error {
+	seqs := make([]*generate.Sequence, width)
+	for i := range seqs {
+		seqs[i] = l.engine.NewSequence(ctxTokens)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sizes := map[int]int{}
+	count := 0
+	err := l.engine.GenerateAll(ctx, seqs, func() (generate.Request, bool) {
+		q, ok := next()
+		if !ok {
+			return generate.Request{}, false
+		}
+		prompt, err := l.prompt(q)
+		if err != nil {
+			cancel(err)
+			return generate.Request{}, false
+		}
+		sizes[count] = len(prompt)
+		count++
+		req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.tok.IsEOG(int(id)) },
+			Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}}
+		if g != nil {
+			req.Mask = g.Start(l.vocab)
+		}
+		return req, true
+	}, func(i int, r generate.Result) {
+		if r.Err != nil {
+			cancel(fmt.Errorf("question %d: %w", i+1, r.Err))
+			return
+		}
+		var text []byte
+		for _, id := range r.Tokens {
+			text = l.tok.AppendToken(text, int(id))
+		}
+		a := Answer{Text: string(text), PromptTokens: sizes[i], CachedTokens: r.Reused, AnswerTokens: len(r.Tokens), Time: r.Prefill + r.Decode, Finish: r.Finish}
+		delete(sizes, i)
+		if err := done(i, a); err != nil {
+			cancel(err)
+		}
+	})
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
