@@ -59,6 +59,17 @@ func roleName(role string) string {
 	return role
 }
 
+// otherName is a role in words as the student's counterpart.
+func otherName(role string) string {
+	switch role {
+	case RoleBase:
+		return "itself untrained"
+	case RoleGold:
+		return "itself on gold"
+	}
+	return strings.ToLower(roleName(role))
+}
+
 // short cuts a long name in its middle.
 func short(s string, n int) string {
 	r := []rune(s)
@@ -169,7 +180,7 @@ func differenceChart(r *Report) template.HTML {
 	for _, p := range r.Pairs {
 		reach = max(reach, math.Abs(p.Bootstrap.Low), math.Abs(p.Bootstrap.High))
 	}
-	reach = min(1, math.Ceil(reach*10)/10)
+	reach = min(1, math.Ceil(reach*5)/5) // ticks at whole tenths
 	x := func(v float64) float64 { return left + (v+reach)/(2*reach)*(right-left) }
 	d := &drawing{height: row*float64(len(r.Pairs)) + 44}
 	bottom := d.height - 40
@@ -186,7 +197,7 @@ func differenceChart(r *Report) template.HTML {
 	d.text(x(0)+10, bottom+34, "note", "student better →")
 	for i, p := range r.Pairs {
 		y := row*float64(i) + row/2
-		d.text(left-14, y+5, "name end", "vs. "+strings.ToLower(roleName(p.Other)))
+		d.text(left-14, y+5, "name end", "vs. "+otherName(p.Other))
 		d.whisker(x(p.Bootstrap.Low), x(p.Bootstrap.High), y, 6)
 		d.add(`<circle class="dot %s" cx="%.1f" cy="%.1f" r="6"/>`, roleClass(p.Other), x(p.Difference), y)
 		d.text(right+14, y+5, "value", signed(p.Difference))

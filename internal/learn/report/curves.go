@@ -103,8 +103,8 @@ func lossChart(points []LossPoint) template.HTML {
 		if raw.Len() == 0 {
 			letter = "M"
 		}
-		// The running mean forgets a fortieth of itself at each point; dividing by its weight takes the start's pull away.
-		running, weight = running*0.94+p.Loss*0.06, weight*0.94+0.06
+		// The running mean forgets an eighth of itself at each point; dividing by its weight takes the start's pull away.
+		running, weight = running*0.875+p.Loss*0.125, weight*0.875+0.125
 		fmt.Fprintf(&raw, "%s%.1f %.1f", letter, x(float64(p.Step)), y(p.Loss))
 		fmt.Fprintf(&mean, "%s%.1f %.1f", letter, x(float64(p.Step)), y(running/weight))
 	}
@@ -113,13 +113,13 @@ func lossChart(points []LossPoint) template.HTML {
 	return d.svg(fmt.Sprintf("Training loss from %.3f to %.3f over %d steps", points[0].Loss, points[len(points)-1].Loss, int(steps)))
 }
 
-// nice rounds an axis' end up to 1, 2, 4 or 8 times a power of ten.
+// nice rounds an axis' end up to 1, 2, 3, 4, 6 or 8 times a power of ten.
 func nice(v float64) float64 {
 	if v <= 0 {
 		return 1
 	}
 	power := math.Pow(10, math.Floor(math.Log10(v)))
-	for _, m := range []float64{1, 2, 4, 8, 10} {
+	for _, m := range []float64{1, 2, 3, 4, 6, 8, 10} {
 		if v <= m*power*(1+1e-9) {
 			return m * power
 		}

@@ -223,9 +223,9 @@ func TestVerdicts(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
-		percent(0.925): "92.5 %", percent(1): "100 %", signed(-0.035): "−3.5", signed(0.14): "+14", signed(0): "0", signed(-0.0001): "0",
-		pValue(0.00003): "p < 0.0001", pValue(0.0002): "p = 0.0002", pValue(0.6): "p = 0.60", seconds(10.1): "10.1 s", seconds(0.0412): "41 ms", seconds(900): "15 min",
-		seconds(0.99999): "1.0 s", dollars(0.000123): "$0.00012", dollars(1234.5): "$1,235", dollars(0): "$0", dollars(5): "$5.00", dollars(0.0999): "$0.100", grouped(1234567): "1,234,567", grouped(-123): "-123", times(24.6): "25",
+		percent(0.925): "92.5\u00a0%", percent(1): "100\u00a0%", signed(-0.035): "−3.5", signed(0.14): "+14", signed(0): "0", signed(-0.0001): "0",
+		pValue(0.00003): "p < 0.0001", pValue(0.0002): "p = 0.0002", pValue(0.6): "p = 0.60", seconds(10.1): "10.1 s", seconds(0.0412): "41 ms", seconds(900): "15 min", seconds(121): "2.0 min",
+		seconds(0.99999): "1.0 s", dollars(0.000123): "$0.00012", dollars(1234.5): "$1,235", dollars(0): "$0", dollars(5): "$5.00", dollars(0.0999): "$0.10", dollars(0.08): "$0.08", dollars(1e-5): "$0.00001", grouped(1234567): "1,234,567", grouped(-123): "-123", times(24.6): "25",
 		size(1_950_000): "1.9 MB", amount(9_100_000): "9.1 M", amount(999): "999", amount(999_600): "1 M", amount(134_515_008): "135 M",
 		command([]string{"a b", "it's", "--x=1"}): `'a b' 'it'\''s' --x=1`,
 	} {

@@ -101,7 +101,7 @@ func (r *Report) againstTeacher(pair Pair) Verdict {
 	case pair.P < significance && pair.Difference > 0:
 		return Verdict{Kind: Better, Headline: fmt.Sprintf("The student beats its teacher: %s against %s.", s, t)}
 	case pair.P < significance:
-		kept := fmt.Sprintf("%s of its teacher's quality (95 %% interval %s to %s)", percent(pair.Ratio), percent(pair.RatioRange.Low), percent(pair.RatioRange.High))
+		kept := fmt.Sprintf("%s of its teacher's quality (95\u00a0%% interval %s to %s)", percent(pair.Ratio), percent(pair.RatioRange.Low), percent(pair.RatioRange.High))
 		return Verdict{Kind: Worse, Headline: fmt.Sprintf("The student keeps %s: %s against %s.", kept, s, t)}
 	}
 	return Verdict{Kind: Level, Headline: fmt.Sprintf("Student and teacher cannot be told apart here: %s and %s.", s, t)}
@@ -121,7 +121,7 @@ func evidence(p Pair, other string) string {
 	if p.Difference == 0 {
 		standing = "neither better nor worse"
 	}
-	s := fmt.Sprintf("Against %s the student is %s (95 %% interval %s to %s): it alone is right on %s, %s alone on %d, of %d; McNemar's exact %s",
+	s := fmt.Sprintf("Against %s the student is %s (95\u00a0%% interval %s to %s): it alone is right on %s, %s alone on %d, of %d; McNemar's exact %s",
 		other, standing, signed(p.Bootstrap.Low), signed(p.Bootstrap.High), items(p.Student), other, p.OtherAlone, p.Items, pValue(p.P))
 	if p.P >= significance {
 		s += fmt.Sprintf("; so few items show a difference only from about %s points on", points(p.Detectable))

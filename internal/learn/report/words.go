@@ -9,9 +9,9 @@ import (
 
 // How figures are written, in sentences and on the page.
 
-// percent writes a share: 53 %, 92.5 %.
+// percent writes a share: 53 %, 92.5 %. The blank does not break, so that number and sign stay on one line.
 func percent(x float64) string {
-	return strings.TrimSuffix(strconv.FormatFloat(100*x, 'f', 1, 64), ".0") + " %"
+	return strings.TrimSuffix(strconv.FormatFloat(100*x, 'f', 1, 64), ".0") + "\u00a0%"
 }
 
 // points writes a difference of shares in percentage points, without sign.
@@ -61,6 +61,8 @@ func seconds(s float64) string {
 		return fmt.Sprintf("%.0f ms", s*1000)
 	case s < 100:
 		return fmt.Sprintf("%.1f s", s)
+	case s < 600:
+		return fmt.Sprintf("%.1f min", s/60)
 	case s < 6000:
 		return fmt.Sprintf("%.0f min", s/60)
 	}
@@ -79,8 +81,11 @@ func dollars(x float64) string {
 	case x < 1e-6:
 		return "under $0.000001"
 	}
-	digits := 1 - int(math.Floor(math.Log10(x)))
-	return "$" + strconv.FormatFloat(x, 'f', digits, 64)
+	s := strconv.FormatFloat(x, 'f', 1-int(math.Floor(math.Log10(x))), 64)
+	for len(s) > len("0.00") && strings.HasSuffix(s, "0") {
+		s = s[:len(s)-1]
+	}
+	return "$" + s
 }
 
 // times writes a ratio: 25, 3.4.
