@@ -8,7 +8,7 @@ import (
 // floats16 is a weight of F16 or BF16 in panels.
 //
 // BF16 multiplies activations rounded to bf16 in pairs, which is what the processor's instruction takes. F16 has more
-// bits than bf16: its panels are widened to float32, a block that stays in cache at a time, which is exact.
+// bits than bf16: its panels are widened to float32, a piece at a time, which is exact.
 type floats16 struct {
 	frozen
 	t       Type
@@ -45,7 +45,7 @@ func (a *Arena) newFloats(f *format, data []byte, out, in int) (tensor.Weight, e
 		return nil, err
 	}
 	w := &floats16{t: f.t, out: out, in: in, panels: asHalves(mem)}
-	j.to16 = w.panels
+	j.half = w
 	a.run(j, panels)
 	return w, nil
 }
@@ -56,7 +56,7 @@ type floatJob struct {
 	data    []byte
 	out, in int
 	to32    []float32
-	to16    []uint16
+	half    *floats16
 }
 
 func (j *floatJob) Part(i, _ int) {
@@ -68,11 +68,14 @@ func (j *floatJob) Part(i, _ int) {
 	case F32:
 		kernel.PackRowsF32(j.to32[kernel.PanelsF32(lo, j.in):], src, rows, j.in, j.in)
 	case BF16:
-		kernel.PackRowsBF16(j.to16[kernel.PanelsBF16(lo, j.in):], src, rows, j.in, j.in)
+		kernel.PackRowsBF16(j.half.panels[kernel.PanelsBF16(lo, j.in):], src, rows, j.in, j.in)
 	default:
 		panel := make([]float32, kernel.PanelsF32(rows, j.in))
 		kernel.PackRowsF32(panel, src, rows, j.in, j.in)
-		kernel.ToF16(j.to16[lo*j.in:], panel)
+		for k := 0; k < j.in; k += f16Depth {
+			n := min(f16Depth, j.in-k) * kernel.Panel
+			kernel.ToF16(j.half.panels[j.half.at(lo, k):], panel[k*kernel.Panel:][:n])
+		}
 	}
 }
 
@@ -110,8 +113,19 @@ func (w *floats16) at(row, col int) int {
 	if w.t == BF16 {
 		return kernel.PanelsBF16(lo, w.in) + (col/2*kernel.Panel+lane)*2 + col%2
 	}
-	return lo*w.in + col*kernel.Panel + lane
+	// F16: groups of 64 rows, of whose panels the same columns lie together.
+	first, chunk := row&^(f16Group-1), col&^(f16Depth-1)
+	panels := (min(f16Group, w.out-first) + kernel.Panel - 1) / kernel.Panel
+	depth := min(f16Depth, w.in-chunk)
+	return first*w.in + (chunk*panels+(lo-first)/kernel.Panel*depth+col-chunk)*kernel.Panel + lane
 }
+
+const (
+	// F16 is widened by pieces of four panels, whose sums a product for one row keeps in flight, by as many columns
+	// as let the piece stay in the first-level cache. A piece is one run of memory: weights are read in order.
+	f16Group = 4 * kernel.Panel
+	f16Depth = 64
+)
 
 func (w *floats16) decodeTile(dst []float32, row, rows, col, cols int) {
 	line := make([]uint16, cols)
@@ -153,14 +167,16 @@ func (w *floats16) Columns(r *tensor.Run, y, x *tensor.Tensor, lo, hi, worker in
 		kernel.GemmBF16(y.Data[lo:], y.Cols, a, lda, w.panels[kernel.PanelsBF16(lo, w.in):], x.Rows, w.in, hi-lo, false)
 		return
 	}
-	const depth = 1024 // 64 KiB of float32 a panel, for any number of rows of x
-	wide := r.Scratch(worker, depth*kernel.Panel)
-	for ; lo < hi; lo += kernel.Panel {
-		for k := 0; k < w.in; k += depth {
-			n := min(depth, w.in-k)
-			kernel.FromF16(wide[:n*kernel.Panel], w.panels[lo*w.in+k*kernel.Panel:][:n*kernel.Panel])
-			kernel.GemmF32(y.Data[lo:], y.Cols, x.Data[k:], x.Cols, wide, x.Rows, n, min(kernel.Panel, hi-lo), k > 0)
+	wide := r.Scratch(worker, f16Depth*f16Group)
+	for lo < hi {
+		n := min(f16Group-lo%f16Group, hi-lo)
+		for k := 0; k < w.in; k += f16Depth {
+			d := min(f16Depth, w.in-k)
+			size := (n + kernel.Panel - 1) / kernel.Panel * d * kernel.Panel
+			kernel.FromF16(wide[:size], w.panels[w.at(lo, k):][:size])
+			kernel.GemmF32(y.Data[lo:], y.Cols, x.Data[k:], x.Cols, wide, x.Rows, d, n, k > 0)
 		}
+		lo += n
 	}
 }
 
