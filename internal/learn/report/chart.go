@@ -86,7 +86,7 @@ func (d *drawing) whisker(x1, x2, y, half float64) {
 
 // scoreChart draws each role's score with its interval.
 func scoreChart(r *Report) template.HTML {
-	const left, right, row = 190.0, 640.0, 46.0
+	const left, right, row = 190.0, 630.0, 46.0
 	d := &drawing{height: row*float64(len(r.Roles)) + 34}
 	x := func(share float64) float64 { return left + share*(right-left) }
 	bottom := d.height - 24
@@ -175,7 +175,7 @@ func pairChart(p Pair) template.HTML {
 
 // differenceChart draws the student's lead over each role with its bootstrap interval.
 func differenceChart(r *Report) template.HTML {
-	const left, right, row = 190.0, 640.0, 36.0
+	const left, right, row = 190.0, 630.0, 36.0
 	reach := 0.1
 	for _, p := range r.Pairs {
 		reach = max(reach, math.Abs(p.Bootstrap.Low), math.Abs(p.Bootstrap.High))
@@ -197,7 +197,7 @@ func differenceChart(r *Report) template.HTML {
 	d.text(x(0)+10, bottom+34, "note", "student better →")
 	for i, p := range r.Pairs {
 		y := row*float64(i) + row/2
-		d.text(left-14, y+5, "name end", "vs. "+otherName(p.Other))
+		d.text(left-14, y+5, "name end", roleName(p.Other))
 		d.whisker(x(p.Bootstrap.Low), x(p.Bootstrap.High), y, 6)
 		d.add(`<circle class="dot %s" cx="%.1f" cy="%.1f" r="6"/>`, roleClass(p.Other), x(p.Difference), y)
 		d.text(right+14, y+5, "value", signed(p.Difference))
