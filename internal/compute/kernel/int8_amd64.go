@@ -40,3 +40,12 @@ func quantizeInt8(dst []byte, src []float32) {
 	}
 	quantizeInt8AVX512(&dst[0], &src[0], len(src)/int8Block)
 }
+
+func decodeTile(f PanelFormat, dst []float32, ld int, w []byte, rows, cols int, scratch []float32) {
+	if !int8HasAVX512 {
+		decodeTileGeneric(f, dst, ld, w, rows, cols, scratch)
+		return
+	}
+	int8Expand512[f](&scratch[0], &w[0], cols/f.Span())
+	TransposeF32(dst, scratch, cols, rows, Panel, ld)
+}

@@ -142,6 +142,46 @@ func tileQ6_Kx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 //go:noescape
 func tileQ6_Kx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
+//go:noescape
+func expandQ4_0AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ4_1AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ5_0AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ5_1AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ8_0AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ2_KAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ4_KAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ5_KAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func expandQ6_KAVX512(dst *float32, w *byte, spans int)
+
+// int8Expand512 holds the decoders of each format.
+var int8Expand512 = [panelFormats]func(dst *float32, w *byte, spans int){
+	PanelQ4_0: expandQ4_0AVX512,
+	PanelQ4_1: expandQ4_1AVX512,
+	PanelQ5_0: expandQ5_0AVX512,
+	PanelQ5_1: expandQ5_1AVX512,
+	PanelQ8_0: expandQ8_0AVX512,
+	PanelQ2_K: expandQ2_KAVX512,
+	PanelQ4_K: expandQ4_KAVX512,
+	PanelQ5_K: expandQ5_KAVX512,
+	PanelQ6_K: expandQ6_KAVX512,
+}
+
 // int8AVX512 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format.
 var int8AVX512 = [panelFormats][5]int8Tile{
 	PanelQ4_0: {tileQ4_0x1AVX512, tileQ4_0x2AVX512, tileQ4_0x4AVX512, tileQ4_0x8AVX512, tileQ4_0x16AVX512},

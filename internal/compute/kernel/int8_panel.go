@@ -292,15 +292,24 @@ func (f PanelFormat) DecodeRow(dst []float32, w []byte, r int) {
 	}
 }
 
-// DecodeTile writes blocks b to b+n-1 of the first rows rows of the panel w as float32: dst[r*ld+32*i+k].
-func (f PanelFormat) DecodeTile(dst []float32, ld int, w []byte, rows, b, n int) {
+// DecodeTile writes columns lo to hi-1, whole spans, of the first rows rows of the panel w as float32:
+// dst[r*ld+col-lo]. scratch has 16*(hi-lo) elements.
+func (f PanelFormat) DecodeTile(dst []float32, ld int, w []byte, rows, lo, hi int, scratch []float32) {
+	span := f.Span()
+	if lo%span != 0 || hi%span != 0 || lo > hi || rows > Panel {
+		panic("kernel: PanelFormat.DecodeTile: columns are not whole spans, or too many rows")
+	}
+	need(len(w), f.Bytes(hi), "DecodeTile: w")
+	need(len(dst), matrix(rows, hi-lo, ld, "DecodeTile"), "DecodeTile: dst")
+	need(len(scratch), Panel*(hi-lo), "DecodeTile: scratch")
+	if rows > 0 && lo < hi {
+		decodeTile(f, dst, ld, w[f.Bytes(lo):], rows, hi-lo, scratch)
+	}
+}
+
+func decodeTileGeneric(f PanelFormat, dst []float32, ld int, w []byte, rows, cols int, _ []float32) {
 	for r := range rows {
-		l := &panelLayouts[f]
-		var block PanelBlock
-		for i := range n {
-			f.unpackRow(&block, w, b+i, r)
-			l.decode(dst[r*ld+i*int8Block:][:int8Block], &block, r)
-		}
+		f.DecodeRow(dst[r*ld:][:cols], w, r)
 	}
 }
 

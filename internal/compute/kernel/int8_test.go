@@ -258,6 +258,32 @@ func TestPanelPack(t *testing.T) {
 	}
 }
 
+// TestDecodeTile holds every implementation to DecodeRow, bit by bit.
+func TestDecodeTile(t *testing.T) {
+	numtest.EachImpl(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(11, 12))
+		for f := PanelFormat(0); f < panelFormats; f++ {
+			const cols = 768
+			w := randomPanels(t, f, 1, cols, rng)
+			want := make([]float32, cols)
+			for _, c := range [][3]int{{16, 0, cols}, {3, 256, cols}, {1, 0, 256}, {16, 512, 512}, {0, 0, cols}} {
+				rows, lo, hi := c[0], c[1], c[2]
+				ld := hi - lo + 5
+				dst := make([]float32, Panel*ld)
+				f.DecodeTile(dst, ld, w, rows, lo, hi, numtest.EndOfPage(t, Panel*(hi-lo)))
+				for r := range rows {
+					f.DecodeRow(want, w, r)
+					for k := lo; k < hi; k++ {
+						if got := dst[r*ld+k-lo]; math.Float32bits(got) != math.Float32bits(want[k]) {
+							t.Fatalf("%v: row %d, column %d is %v, want %v", f, r, k, got, want[k])
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // int8Shapes are [out, in] of 0.5B and 1.5B models.
 var int8Shapes = [][2]int{{896, 896}, {4864, 896}, {896, 4864}, {8960, 1536}, {1536, 8960}}
 

@@ -99,12 +99,26 @@ func (w *floats32) Dims() (out, in int) { return w.out, w.in }
 
 // Decode writes row `row` as float32.
 func (w *floats16) Decode(dst []float32, row int) {
-	w.decodeTile(dst, row, 1, 0, w.in)
+	var line [piece]uint16
+	for lo := 0; lo < w.in; lo += piece {
+		n := min(piece, w.in-lo)
+		for c := range n {
+			line[c] = w.panels[w.at(row, lo+c)]
+		}
+		if w.t == BF16 {
+			kernel.FromBF16(dst[lo:lo+n], line[:n])
+		} else {
+			kernel.FromF16(dst[lo:lo+n], line[:n])
+		}
+	}
 }
 
 // Decode writes row `row` as float32.
 func (w *floats32) Decode(dst []float32, row int) {
-	w.decodeTile(dst, row, 1, 0, w.in)
+	panel := w.panels[row&^(kernel.Panel-1)*w.in+row%kernel.Panel:]
+	for c := range w.in {
+		dst[c] = panel[c*kernel.Panel]
+	}
 }
 
 // at returns where element [row, col] lies.
@@ -127,26 +141,32 @@ const (
 	f16Depth = 64
 )
 
-func (w *floats16) decodeTile(dst []float32, row, rows, col, cols int) {
-	line := make([]uint16, cols)
-	widen := kernel.FromF16
-	if w.t == BF16 {
-		widen = kernel.FromBF16
-	}
-	for r := range rows {
-		for c := range cols {
-			line[c] = w.panels[w.at(row+r, col+c)]
+// decodeTile transposes panels. Two bf16 that are neighbours in a row lie together: they move as one word.
+func (w *floats16) decodeTile(dst []float32, row, rows, col, cols int, scratch []float32) {
+	for p := 0; p < rows; p += kernel.Panel {
+		n := min(kernel.Panel, rows-p)
+		out := dst[p*cols:]
+		if w.t == F16 {
+			for k := 0; k < cols; k += f16Depth {
+				d := min(f16Depth, cols-k)
+				kernel.FromF16(scratch[:d*kernel.Panel], w.panels[w.at(row+p, col+k):][:d*kernel.Panel])
+				kernel.TransposeF32(out[k:], scratch, d, n, kernel.Panel, cols)
+			}
+			continue
 		}
-		widen(dst[r*cols:][:cols], line)
+		pairs := (cols + 1) / 2
+		words := asWords(w.panels[w.at(row+p, col):][:2*pairs*kernel.Panel])
+		kernel.TransposeF32(scratch, words, pairs, n, kernel.Panel, pairs)
+		for r := range n {
+			kernel.FromBF16(out[r*cols:][:cols], asHalfPanels(scratch[r*pairs:(r+1)*pairs]))
+		}
 	}
 }
 
-func (w *floats32) decodeTile(dst []float32, row, rows, col, cols int) {
-	for r := range rows {
-		lo, lane := (row+r)&^(kernel.Panel-1), (row+r)%kernel.Panel
-		for c := range cols {
-			dst[r*cols+c] = w.panels[lo*w.in+(col+c)*kernel.Panel+lane]
-		}
+func (w *floats32) decodeTile(dst []float32, row, rows, col, cols int, _ []float32) {
+	for p := 0; p < rows; p += kernel.Panel {
+		src := w.panels[(row+p)*w.in+col*kernel.Panel:][:cols*kernel.Panel]
+		kernel.TransposeF32(dst[p*cols:], src, cols, min(kernel.Panel, rows-p), kernel.Panel, cols)
 	}
 }
 

@@ -164,3 +164,57 @@ func TestMatMulT(t *testing.T) {
 		}
 	}
 }
+
+// TestNoAllocation: a product and a look-up, which each token needs, allocate nothing.
+func TestNoAllocation(t *testing.T) {
+	r := tensor.NewRun(par.New(2))
+	defer r.Pool.Close()
+	for _, typ := range Types() {
+		const out, in = 50, 512
+		w, err := New(typ, randomBlocks(typ, out*in, 6), out, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y, line := randomTensor(r, 3, in, 1), r.New(3, out), make([]float32, in)
+		n := testing.AllocsPerRun(20, func() {
+			x.Changed()
+			tensor.MatMul(r, y, x, w)
+			w.Decode(line, 7)
+		})
+		if n != 0 {
+			t.Errorf("%v: %v allocations", typ, n)
+		}
+	}
+}
+
+func TestArena(t *testing.T) {
+	pool := par.New(2)
+	defer pool.Close()
+	a := NewArena(pool)
+	for _, typ := range Types() {
+		const out, in = 300, 1024
+		data := randomBlocks(typ, out*in, 9)
+		before := a.Bytes()
+		w, err := a.New(typ, data, out, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// 300 rows are 19 panels of 16, 304 rows; a packed weight may be 5 % larger than its stored form. Formats
+		// without a form of their own become a larger one.
+		if limit := float64(len(data)) * 304 / 300 * 1.05; typ != Q3_K && typ != IQ4_NL && float64(a.Bytes()-before) > limit {
+			t.Errorf("%v: %d bytes packed, want at most %.0f", typ, a.Bytes()-before, limit)
+		}
+		got, want := make([]float32, in), make([]float32, in)
+		for _, row := range []int{0, 17, out - 1} {
+			w.Decode(got, row)
+			Decode(typ, want, data[row*typ.RowBytes(in):][:typ.RowBytes(in)])
+			sameBits(t, fmt.Sprintf("%v row %d", typ, row), got, want)
+		}
+	}
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if a.Bytes() != 0 {
+		t.Errorf("%d bytes after Close", a.Bytes())
+	}
+}

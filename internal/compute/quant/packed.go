@@ -116,10 +116,9 @@ func (w *Packed) Columns(r *tensor.Run, y, x *tensor.Tensor, lo, hi, _ int) {
 // MatMulT adds dy·W to the gradient of x.
 func (w *Packed) MatMulT(r *tensor.Run, x, y *tensor.Tensor) { matMulT(r, w, x, y, true) }
 
-// decodeTile writes W[row:row+rows, col:col+cols] to dst, [rows, cols]; row is a multiple of 16, col and cols of 32.
-func (w *Packed) decodeTile(dst []float32, row, rows, col, cols int) {
+func (w *Packed) decodeTile(dst []float32, row, rows, col, cols int, scratch []float32) {
 	for p := 0; p < rows; p += kernel.Panel {
 		panel := w.panels[(row+p)/kernel.Panel*w.size:][:w.size]
-		w.format.DecodeTile(dst[p*cols:], cols, panel, min(kernel.Panel, rows-p), col/32, cols/32)
+		w.format.DecodeTile(dst[p*cols:], cols, panel, min(kernel.Panel, rows-p), col, col+cols, scratch)
 	}
 }

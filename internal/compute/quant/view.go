@@ -13,7 +13,11 @@ func asFloats(b []byte) []float32 {
 	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }
 
-// asHalfPanels sees scratch memory of float32 as bf16.
+// asHalfPanels sees scratch memory of float32 as bf16, asWords pairs of bf16 as words to be moved.
 func asHalfPanels(f []float32) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(f))), 2*len(f))
+}
+
+func asWords(h []uint16) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(h))), len(h)/2)
 }

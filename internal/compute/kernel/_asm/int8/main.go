@@ -25,6 +25,7 @@ func main() {
 		for _, tokens := range tileTokens {
 			tile512(asm, f, tokens)
 		}
+		expand512(asm, f)
 	}
 	asm.constants()
 	write(filepath.Join(*out, "int8_avx512_amd64.s"), asm.text())
@@ -49,6 +50,15 @@ func declarations() string {
 			fmt.Fprintf(&b, "//go:noescape\nfunc %s(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)\n\n", funcName(f, n))
 		}
 	}
+	for _, f := range formats {
+		fmt.Fprintf(&b, "//go:noescape\nfunc %s(dst *float32, w *byte, spans int)\n\n", expandName(f))
+	}
+	b.WriteString("// int8Expand512 holds the decoders of each format.\n")
+	b.WriteString("var int8Expand512 = [panelFormats]func(dst *float32, w *byte, spans int){\n")
+	for _, f := range formats {
+		fmt.Fprintf(&b, "\tPanel%s: %s,\n", f.name, expandName(f))
+	}
+	b.WriteString("}\n\n")
 	b.WriteString("// int8AVX512 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format.\n")
 	b.WriteString("var int8AVX512 = [panelFormats][5]int8Tile{\n")
 	for _, f := range formats {

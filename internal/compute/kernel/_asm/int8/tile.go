@@ -9,17 +9,16 @@ var tileTokens = []int{1, 2, 4, 8, 16}
 // tile is one function: n tokens times panels of one format.
 type tile struct {
 	*file
-	f      *format
-	n      int
-	acc    []int // float32 sums, a token each
-	w      []int // codes
-	scale  []int
-	least  []int
-	d      int // of a superblock
-	dmin   int
-	temps  []int          // integer sums
-	masks  map[string]int // constants that have a register
-	labels string
+	f     *format
+	n     int
+	acc   []int // float32 sums, a token each
+	w     []int // codes
+	scale []int
+	least []int
+	d     int // of a superblock
+	dmin  int
+	temps []int          // integer sums
+	masks map[string]int // constants that have a register
 }
 
 // tile512 writes a function:
@@ -45,11 +44,7 @@ func tile512(file *file, f *format, tokens int) {
 	t.op("LEAQ (AX)(AX*2), BX")
 	t.op("MOVQ w+32(FP), SI")
 	t.op("MOVQ n+48(FP), R13")
-	for _, m := range f.maskWords() {
-		if z, ok := t.masks[m]; ok {
-			t.op("VPBROADCASTD %s, Z%d", t.word(m), z)
-		}
-	}
+	t.loadMasks()
 	t.line("")
 	t.line("panel:")
 	t.op("MOVQ DI, R8")
@@ -61,42 +56,59 @@ func tile512(file *file, f *format, tokens int) {
 		t.op("VPXORD Z%d, Z%d, Z%d", z, z, z)
 	}
 	if f.super {
-		t.line("")
-		t.line("super:")
-		t.op("VCVTPH2PS (SI), Z%d", t.d)
-		if f.min {
-			t.op("VCVTPH2PS 32(SI), Z%d", t.dmin)
-		}
-		t.op("LEAQ 64(SI), R15")
-		t.op("ADDQ $%d, SI", headBytes)
-		t.op("MOVL $8, R14")
+		t.superHead()
 	}
 	t.line("")
 	t.line("block:")
 	t.unpack512()
 	t.scales512()
 	t.products()
-	t.op("ADDQ $%d, SI", f.block)
 	for i := 0; i < tokens; i += 4 {
 		t.op("ADDQ $64, %s", bases[i/4])
 	}
-	if f.super {
-		t.op("ADDQ $32, R15")
-		t.op("DECL R14")
-		t.op("JNZ block")
-	}
-	t.op("DECQ CX")
-	if f.super {
-		t.op("JNZ super")
-	} else {
-		t.op("JNZ block")
-	}
+	t.nextBlock()
 	t.store()
 	t.op("ADDQ $64, DX")
 	t.op("SUBQ $16, R13")
 	t.op("JG panel")
 	t.op("VZEROUPPER")
 	t.op("RET")
+}
+
+// loadMasks loads the masks that have a register.
+func (t *tile) loadMasks() {
+	for _, m := range t.f.maskWords() {
+		if z, ok := t.masks[m]; ok {
+			t.op("VPBROADCASTD %s, Z%d", t.word(m), z)
+		}
+	}
+}
+
+// superHead begins a superblock.
+func (t *tile) superHead() {
+	t.line("")
+	t.line("super:")
+	t.op("VCVTPH2PS (SI), Z%d", t.d)
+	if t.f.min {
+		t.op("VCVTPH2PS 32(SI), Z%d", t.dmin)
+	}
+	t.op("LEAQ 64(SI), R15")
+	t.op("ADDQ $%d, SI", headBytes)
+	t.op("MOVL $8, R14")
+}
+
+// nextBlock goes to the next block of the row, if there is one.
+func (t *tile) nextBlock() {
+	t.op("ADDQ $%d, SI", t.f.block)
+	again := "block"
+	if t.f.super {
+		t.op("ADDQ $32, R15")
+		t.op("DECL R14")
+		t.op("JNZ block")
+		again = "super"
+	}
+	t.op("DECQ CX")
+	t.op("JNZ %s", again)
 }
 
 var bases = [4]string{"R8", "R9", "R10", "R11"}
@@ -110,7 +122,8 @@ func token(i, at int) string {
 	return disp + "(" + bases[i/4] + ")" + [4]string{"", "(AX*1)", "(AX*2)", "(BX*1)"}[i%4]
 }
 
-func (t *tile) allocate() {
+// allocate gives every part its registers and returns those that are left.
+func (t *tile) allocate() *registers {
 	r := allRegisters()
 	t.w = r.takeN(8)
 	halves := 1
@@ -137,6 +150,7 @@ func (t *tile) allocate() {
 	for len(r.free) > 0 && len(t.temps) < 8 {
 		t.temps = append(t.temps, r.take())
 	}
+	return r
 }
 
 // word returns the memory operand of a mask.
