@@ -33,12 +33,12 @@ var controlNames = func() map[string]bool {
 	return set
 }()
 
-// findEnds collects the ids that end a generation: those of the names, and the ids that a file gave.
-func (t *Tokenizer) findEnds(ids ...int) {
+// findEnds collects the ids that end a generation: those of the names, and those that the file gave.
+func (t *Tokenizer) findEnds() {
 	t.eog = map[int]bool{}
 	for _, names := range [][]string{endNames, nextFileNames} {
 		for _, name := range names {
-			if id, ok := t.byText[name]; ok {
+			if id, ok := t.byText[name]; ok && t.kind[id] != normal {
 				t.eog[int(id)] = true
 			}
 		}
@@ -47,7 +47,7 @@ func (t *Tokenizer) findEnds(ids ...int) {
 	if has("<|end|>") && (has("<|call|>") && has("<|return|>") || has("<|calls|>") && has("<|flush|>")) {
 		delete(t.eog, int(t.byText["<|end|>"])) // in these formats it ends one message of several
 	}
-	for _, id := range append(ids, t.EOS) {
+	for _, id := range []int{t.EOS, t.eot, t.eom} {
 		if id >= 0 {
 			t.eog[id] = true
 		}

@@ -186,7 +186,8 @@ func (t *Tokenizer) loadTokens(md *gguf.Metadata, how spelling) error {
 		if _, isByte := parseByteToken(texts[i]); isByte && types == nil && how == metaspace {
 			kinds[i] = byteToken
 		}
-		if controlNames[texts[i]] {
+		// In byte-level vocabularies </s> can be an ordinary token, the end of struck out HTML.
+		if controlNames[texts[i]] && !(texts[i] == "</s>" && how == byteLevel) {
 			kinds[i] = control
 		}
 	}
@@ -231,7 +232,7 @@ func (t *Tokenizer) loadSpecial(md *gguf.Metadata, missing [4]int, addBOS bool) 
 	}
 	t.BOS, t.EOS = id(keyBOS, missing[0]), id(keyEOS, missing[1])
 	t.UNK, t.PAD = id(keyUNK, missing[2]), id(keyPAD, missing[3])
-	eot, eom := id(keyEOT, none), id(keyEOM, none)
+	t.eot, t.eom = id(keyEOT, none), id(keyEOM, none)
 	if err != nil {
 		return err
 	}
@@ -247,6 +248,6 @@ func (t *Tokenizer) loadSpecial(md *gguf.Metadata, missing [4]int, addBOS bool) 
 	if t.AddEOS && t.EOS < 0 {
 		return fmt.Errorf("%s is true, but there is no %s", keyAddEOS, keyEOS)
 	}
-	t.findEnds(eot, eom)
+	t.findEnds()
 	return nil
 }

@@ -297,6 +297,7 @@ func (t *Tokenizer) hfSpecial(f *hfFile, config []byte) error {
 	}
 	t.BOS, t.EOS = find(string(c.BOS), before), find(string(c.EOS), after)
 	t.UNK, t.PAD = find(unk, string(c.UNK)), find(string(c.PAD))
+	t.eot, t.eom = none, none
 	t.AddBOS, t.AddEOS = before != "", after != ""
 	if c.AddBOS != nil {
 		t.AddBOS = *c.AddBOS

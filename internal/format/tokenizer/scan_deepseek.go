@@ -109,15 +109,16 @@ func lineEnd(s string) (int, bool) {
 	return 1, true
 }
 
-// deepseekLLM are the stages of DeepSeek-LLM and V2: line ends, cased letters, ASCII and CJK punctuation, white space at
-// the end, CJK, numbers. The published punctuation has U+3000 too; llama.cpp takes white space out of it.
+// deepseekLLM are the stages of DeepSeek-LLM and V2: line ends, cased letters, punctuation, white space at the end, CJK,
+// numbers. The class of punctuation, [!-/:-~！-／：-～‘-‟　-。], has the ASCII and fullwidth letters too, so that ASCII never
+// joins other letters. It also has U+3000, but llama.cpp takes white space out of it.
 var deepseekLLM = []stage{
 	lineEnd,
 	spaced(func(r rune, c class) bool {
 		return r < 0x80 && c&letter != 0 || r >= 0x80 && unicode.Is(deepseekLetters, r)
 	}),
-	spaced(func(r rune, c class) bool {
-		return r < 0x80 && c&(punct|symbol) != 0 || 0xFF01 <= r && r <= 0xFF0F || 0xFF1A <= r && r <= 0xFF5E ||
+	spaced(func(r rune, _ class) bool {
+		return '!' <= r && r <= '/' || ':' <= r && r <= '~' || 0xFF01 <= r && r <= 0xFF0F || 0xFF1A <= r && r <= 0xFF5E ||
 			0x2018 <= r && r <= 0x201F || r == 0x3001 || r == 0x3002
 	}),
 	trailing,

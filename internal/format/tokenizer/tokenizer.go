@@ -27,6 +27,7 @@ type Tokenizer struct {
 	pad        padding
 	stripPad   bool // Decode takes off the space that pad puts before a text
 	repairUTF8 bool // not every byte has a token: what is not UTF-8 becomes U+FFFD, as in llama.cpp
+	eot, eom   int  // ends of turn and message where a file gives their ids, else -1
 	eog        map[int]bool
 	pre        string   // tokenizer.ggml.pre of this vocabulary, "" for SentencePiece and where no name fits
 	merges     []string // as GGUF stores them, for Metadata
@@ -56,7 +57,7 @@ type Options struct {
 	// what HF tokenizers do by default and llama.cpp does with parse_special.
 	Special bool
 	// UserDefined lets added tokens that are not control tokens match even where they look like markup, such as
-	// <tool_call>: what llama.cpp does without parse_special, and HF tokenizers with encode_special_tokens.
+	// <tool_call>. It is what llama.cpp does without parse_special, hence what tokenize does by default.
 	UserDefined bool
 }
 

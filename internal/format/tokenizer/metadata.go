@@ -1,0 +1,86 @@
+package tokenizer
+
+import (
+	"fmt"
+
+	"retort/internal/format/gguf"
+)
+
+// SetMetadata writes the tokenizer.ggml keys that describe t, so that FromMetadata and llama.cpp make the same tokenizer
+// again. An id without a token becomes an unused token. What GGUF cannot say is lost: normalizers such as NFC, and
+// the flags lstrip, rstrip and single_word of added tokens. Words cut in a way for which there is no tokenizer.ggml.pre are
+// an error.
+func (t *Tokenizer) SetMetadata(md *gguf.Metadata) error {
+	switch s := t.scheme.(type) {
+	case *bpe:
+		if s.runes != nil {
+			return t.setSentencePiece(md, s)
+		}
+		if t.pre == "" {
+			return fmt.Errorf("tokenizer: no %s cuts words as this tokenizer does", keyPre)
+		}
+		t.setTokens(md, "gpt2", t.pre)
+		md.Set(keyMerges, gguf.ArrayOf(t.merges))
+	case *spm:
+		t.setTokens(md, "llama", "default")
+		md.Set(keyScores, gguf.ArrayOf(t.scores))
+		md.Set(keySpacePrefix, gguf.ValueOf(t.pad == padStart))
+	}
+	t.setSpecial(md)
+	return nil
+}
+
+// setSentencePiece describes BPE over code points as llama.cpp's SentencePiece, which it is when spaces become ▁, words are
+// not cut and what has no token is spelled in bytes. The score of a token tells when its first merge was learnt.
+func (t *Tokenizer) setSentencePiece(md *gguf.Metadata, b *bpe) error {
+	prefix := t.normalized(" x y") == "▁▁x▁y"
+	if !prefix && t.normalized(" x y") != "▁x▁y" || len(b.stages) > 0 || t.pad != padNone || !b.hasBytes("\x00\n\xFF") {
+		return fmt.Errorf("tokenizer: BPE over code points that is not SentencePiece's cannot be kept in GGUF")
+	}
+	scores := make([]float32, len(t.text))
+	for i := range scores {
+		scores[i] = -float32(len(t.merges) + 1)
+	}
+	for _, e := range b.merges.entries {
+		if e.value != 0 {
+			rank, id := (e.value-1)>>32, uint32(e.value-1)
+			scores[id] = max(scores[id], -float32(rank))
+		}
+	}
+	t.setTokens(md, "llama", "default")
+	md.Set(keyScores, gguf.ArrayOf(scores))
+	md.Set(keySpacePrefix, gguf.ValueOf(prefix))
+	t.setSpecial(md)
+	return nil
+}
+
+func (t *Tokenizer) setTokens(md *gguf.Metadata, model, pre string) {
+	texts := make([]string, len(t.text))
+	types := make([]int32, len(t.text))
+	for id, text := range t.text {
+		texts[id], types[id] = text, int32(t.kind[id])
+		for n := 0; texts[id] == ""; n++ { // a name that no token has
+			texts[id], types[id] = fmt.Sprintf("[PAD%d]", id+n*len(t.text)), int32(unused)
+			if _, taken := t.byText[texts[id]]; taken {
+				texts[id] = ""
+			}
+		}
+	}
+	md.Set(keyModel, gguf.ValueOf(model))
+	md.Set(keyPre, gguf.ValueOf(pre))
+	md.Set(keyTokens, gguf.ArrayOf(texts))
+	md.Set(keyTypes, gguf.ArrayOf(types))
+}
+
+func (t *Tokenizer) setSpecial(md *gguf.Metadata) {
+	for _, x := range []struct {
+		key string
+		id  int
+	}{{keyBOS, t.BOS}, {keyEOS, t.EOS}, {keyUNK, t.UNK}, {keyPAD, t.PAD}, {keyEOT, t.eot}, {keyEOM, t.eom}} {
+		if x.id >= 0 {
+			md.Set(x.key, gguf.ValueOf(uint32(x.id)))
+		}
+	}
+	md.Set(keyAddBOS, gguf.ValueOf(t.AddBOS))
+	md.Set(keyAddEOS, gguf.ValueOf(t.AddEOS))
+}
