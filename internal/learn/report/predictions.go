@@ -161,17 +161,26 @@ func (w *PredictionWriter) Write(p Prediction) error {
 	if _, ok := w.Done(p.Role, p.ID); ok {
 		return fmt.Errorf("predictions: %s %s was written before", p.Role, p.ID)
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b) // ends each value with a line break
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(p); err != nil {
-		return fmt.Errorf("predictions: %w", err)
+	line, err := p.Line()
+	if err != nil {
+		return err
 	}
-	if _, err := w.f.Write(b.Bytes()); err != nil {
+	if _, err := w.f.Write(line); err != nil {
 		return err
 	}
 	w.done[key{p.Role, p.ID}] = p
 	return nil
+}
+
+// Line is the prediction as its line in the file, with the line break.
+func (p Prediction) Line() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b) // ends each value with a line break
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(p); err != nil {
+		return nil, fmt.Errorf("predictions: %w", err)
+	}
+	return b.Bytes(), nil
 }
 
 // Close makes sure that all is on disk.

@@ -42,7 +42,7 @@ type Local struct {
 
 // Open loads the GGUF file at path.
 func Open(path string, threads int) (*Local, error) {
-	sum, err := hashFile(path)
+	sum, err := HashFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,8 @@ func Open(path string, threads int) (*Local, error) {
 	return OpenFile(f, strings.TrimSuffix(filepath.Base(path), ".gguf"), sum, threads)
 }
 
-func hashFile(path string) (string, error) {
+// HashFile returns the SHA-256 of the file at path in hexadecimal.
+func HashFile(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -175,6 +176,15 @@ func (l *Local) prompt(q Question) ([]int32, error) {
 		out[i] = int32(id)
 	}
 	return out, nil
+}
+
+// PromptTokens returns how many tokens a question takes; one that cannot be asked takes none.
+func (l *Local) PromptTokens(q Question) int {
+	ids, err := l.prompt(q)
+	if err != nil {
+		return 0
+	}
+	return len(ids)
 }
 
 // PromptIDs returns the tokens of a text that a model is to continue: what a student is trained on is made by the

@@ -14,9 +14,9 @@ import (
 	"retort/internal/format/safetensors"
 )
 
-// checkpointName is the newest checkpoint of a run, in one file that is replaced whole: the parameters as p/NAME,
+// CheckpointName is the newest checkpoint of a run, in one file that is replaced whole: the parameters as p/NAME,
 // the optimizer's moments as m/NAME and v/NAME, all float32, and in the metadata where the run stands.
-const checkpointName = "checkpoint.safetensors"
+const CheckpointName = "checkpoint.safetensors"
 
 // Save writes the checkpoint of the last step, unless it is there.
 func (t *Trainer) Save() error {
@@ -43,14 +43,27 @@ func (t *Trainer) Save() error {
 	}
 	meta := map[string]string{"id": t.opts.ID, "step": strconv.Itoa(t.step), "tokens": strconv.Itoa(t.tokens), "format": "retort"}
 	// A checkpoint is written to its end even when the run is being stopped.
-	err := safetensors.WriteFile(context.Background(), filepath.Join(t.opts.Dir, checkpointName), meta, sources)
+	err := safetensors.WriteFile(context.Background(), filepath.Join(t.opts.Dir, CheckpointName), meta, sources)
 	t.saved = time.Now()
 	return err
 }
 
+// Of says whether the folder's checkpoint is one of the run id; a folder without a checkpoint is of any run.
+func Of(dir, id string) (bool, error) {
+	f, err := safetensors.Open(filepath.Join(dir, CheckpointName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	return f.Metadata["id"] == id, nil
+}
+
 // resume loads the newest checkpoint if there is one.
 func (t *Trainer) resume() error {
-	f, err := safetensors.Open(filepath.Join(t.opts.Dir, checkpointName))
+	f, err := safetensors.Open(filepath.Join(t.opts.Dir, CheckpointName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

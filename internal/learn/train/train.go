@@ -186,12 +186,13 @@ func Loss(m *model.Model, run *tensor.Run, examples []data.Example, tokens int) 
 	return sum / weight
 }
 
-const logName = "loss.jsonl"
+// LogName is the file of lines.
+const LogName = "loss.jsonl"
 
 // openLog keeps the lines of steps that the checkpoint knows and drops later ones, which a killed run wrote and
 // the resumed one writes again.
 func (t *Trainer) openLog() error {
-	path := filepath.Join(t.opts.Dir, logName)
+	path := filepath.Join(t.opts.Dir, LogName)
 	lines, err := ReadLog(path)
 	if err != nil {
 		return err

@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"retort/internal/learn/cost"
+	"retort/internal/learn/distill"
+)
+
+type distillOptions struct {
+	distill.Options
+	teacher, student, budget string
+}
+
+func newDistill() *cobra.Command {
+	o := &distillOptions{}
+	cmd := &cobra.Command{
+		Use: "distill RECIPE", Short: "Make a small model that does one job, and prove how good it is",
+		Long:    "Let the teacher answer, verify its answers, train the student on them, examine both, and write report.html.\nRECIPE is a folder or the name of a built-in recipe. The same command goes on where it was stopped.",
+		Example: "retort distill receipts --teacher qwen2.5-coder-1.5b --student smollm2-135m --data DIR --out run",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.teacher, "teacher", "", "the model that is learned from")
+	f.StringVar(&o.student, "student", "", "the model that learns")
+	f.StringVar(&o.Data, "data", "", "folder of the data, instead of the recipe's")
+	f.StringVar(&o.Out, "out", "retort-distill", "folder of the run")
+	f.StringVar(&o.budget, "budget", "", "ceiling over the folder's whole life: 45m, 2h or 2usd")
+	f.Uint64Var(&o.Seed, "seed", 0, "seed of every random choice")
+	f.IntVar(&o.Train, "train-items", 0, "items of the train pool at most")
+	f.IntVar(&o.Exam, "exam-items", 0, "items of the exam at most")
+	threadsFlag(cmd, &o.Threads)
+	return cmd
+}
+
+func (o *distillOptions) run(ctx context.Context, recipe string, w, progress io.Writer) error {
+	if err := checkThreads(o.Threads); err != nil {
+		return err
+	}
+	if o.teacher == "" || o.student == "" {
+		return withHint(usagef("--teacher and --student are needed"), "retort demo shows the whole story with models of its own")
+	}
+	var err error
+	if o.Budget, err = parseBudget(o.budget); err != nil {
+		return err
+	}
+	for name, dst := range map[string]*distill.Source{o.teacher: &o.Options.Teacher, o.student: &o.Options.Student} {
+		path, err := resolve(name)
+		if err != nil {
+			return err
+		}
+		*dst = distill.Source{Path: path, Name: baseName(name)}
+	}
+	o.Recipe = recipe
+	return runDistill(ctx, o.Options, w, progress)
+}
+
+// runDistill runs the pipeline with a progress display and prints what came out.
+func runDistill(ctx context.Context, o distill.Options, w, out io.Writer) error {
+	bar := newProgress(out)
+	o.Version, o.Command = Version, os.Args
+	o.Progress = func(p distill.Progress) { bar.set(p.Phase, p.Done, p.Total, p.Note) }
+	res, err := distill.Run(ctx, o)
+	bar.done()
+	if err != nil {
+		if ctx.Err() != nil {
+			return withHint(err, "the same command goes on")
+		}
+		return err
+	}
+	return printResult(w, res)
+}
+
+// printResult prints the verdict, the table of the exam and where the report lies.
+func printResult(w io.Writer, res *distill.Result) error {
+	rep := res.Report
+	fmt.Fprintf(w, "\n%s\n%s\n\n", rep.Verdict.Headline, strings.Join(rep.Verdict.Says, "\n"))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "role\tmodel\tall fields exact\tloose\tms an item")
+	for _, r := range rep.Roles {
+		fmt.Fprintf(t, "%s\t%s\t%.1f %%\t%.1f %%\t%.1f\n", r.Role, r.Model.Name, 100*r.Exact.Share, 100*r.Loose.Share, r.MeanMS)
+	}
+	t.Flush()
+	fmt.Fprintln(w)
+	if res.Stopped != "" {
+		fmt.Fprintf(w, "not complete: %s\n", res.Stopped)
+	}
+	_, err := fmt.Fprintf(w, "report: %s/report.html\n", strings.TrimSuffix(res.Dir, "/"))
+	return err
+}
+
+// parseBudget reads 45m, 1h30m or 2usd; money is time on the machine of the price table.
+func parseBudget(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if amount, ok := strings.CutSuffix(strings.ToLower(s), "usd"); ok {
+		usd, err := strconv.ParseFloat(strings.TrimSpace(amount), 64)
+		if err != nil || !(usd > 0 && usd < 1e6) {
+			return 0, usagef("--budget %q is no amount of money", s)
+		}
+		return time.Duration(usd / cost.Default().Machine.Hour * float64(time.Hour)), nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return 0, withHint(usagef("--budget %q is no duration and no amount", s), "45m, 1h30m or 2usd")
+	}
+	return d, nil
+}
+
+// baseName is the last part of a model's name or path.
+func baseName(name string) string {
+	name = strings.TrimSuffix(name, ".gguf")
+	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
+		name = name[i+1:]
+	}
+	return name
+}

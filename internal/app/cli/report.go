@@ -1,0 +1,28 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"retort/internal/learn/distill"
+	"retort/internal/learn/report"
+)
+
+func newReport() *cobra.Command {
+	return &cobra.Command{
+		Use: "report DIR", Short: "Make a run's report again, from its predictions and manifest alone", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := strings.TrimSuffix(args[0], "/")
+			if err := report.Build(dir); err != nil {
+				return withHint(err, "DIR is a folder that retort distill left: it holds %s and %s", report.PredictionsFile, report.ManifestFile)
+			}
+			rep, err := report.Compute(dir)
+			if err != nil {
+				return fmt.Errorf("report %s: %w", dir, err)
+			}
+			return printResult(cmd.OutOrStdout(), &distill.Result{Dir: dir, Stopped: rep.Manifest.Stopped, Report: rep})
+		},
+	}
+}

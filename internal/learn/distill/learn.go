@@ -1,0 +1,237 @@
+package distill
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
+	"retort/internal/compute/tensor"
+	"retort/internal/format/gguf"
+	"retort/internal/format/tokenizer"
+	"retort/internal/learn/data"
+	"retort/internal/learn/optim"
+	"retort/internal/learn/report"
+	"retort/internal/learn/task"
+	"retort/internal/learn/teacher"
+	"retort/internal/learn/train"
+	"retort/internal/lm/model"
+)
+
+// recomputeAbove is from how many parameters on activations are computed again instead of kept.
+const recomputeAbove = 50e6
+
+// passTokens is how many tokens go through the student at a time.
+const passTokens = 2048
+
+// learn trains the student on the verified answers and writes student.gguf. It returns whether there is a student.
+func (r *run) learn(ctx context.Context) (bool, error) {
+	if len(r.examples) == 0 {
+		r.stopped("no answer of the teacher passed the verifiers: there is nothing to learn from")
+		return false, nil
+	}
+	r.state.enter("load the student")
+	f, err := r.openStudent()
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	tok, err := tokenizer.FromGGUF(f)
+	if err != nil {
+		return false, err
+	}
+	set, left := r.trainingSet(tok)
+	if len(set) == 0 {
+		r.stopped("every example is longer than student.max_tokens")
+		return false, nil
+	}
+	loader := &data.Loader{Examples: set, Batch: min(r.task.Recipe.Student.Batch, len(set)), Tokens: passTokens, Seed: r.o.Seed}
+	schedule := r.schedule(loader)
+	r.m.Training = r.training(set, left, loader, schedule)
+	id := r.trainID(f, set, schedule)
+	if r.finished(id) {
+		r.tell("train", schedule.Steps, schedule.Steps, "")
+		return true, nil
+	}
+	if r.over(trainShare) {
+		r.stopped("the budget ended before the student was trained")
+		return false, nil
+	}
+	m, err := model.FromGGUF(f, model.LoadOptions{Train: true, Precision: tensor.BFloat16})
+	if err != nil {
+		return false, err
+	}
+	return r.train(ctx, m, f, loader, schedule, id)
+}
+
+// openStudent opens the student before training.
+func (r *run) openStudent() (*gguf.File, error) {
+	if r.o.Student.Open != nil {
+		f, _, err := r.o.Student.Open()
+		return f, err
+	}
+	return gguf.Open(r.o.Student.Path)
+}
+
+// trainingSet makes the sequences: the student's prompt, the answer, the end. Only the answer carries labels.
+func (r *run) trainingSet(tok *tokenizer.Tokenizer) (set []data.Example, left int) {
+	for i, it := range r.learned {
+		prompt := teacher.PromptIDs(tok, r.task.StudentPrompt(it))
+		tokens := make([]int32, 0, len(prompt)+64)
+		for _, id := range prompt {
+			tokens = append(tokens, int32(id))
+		}
+		for _, id := range tok.Encode(r.task.Answer(r.examples[i].Fields), tokenizer.Options{}) {
+			tokens = append(tokens, int32(id))
+		}
+		tokens = append(tokens, int32(tok.EOS))
+		if len(tokens) > r.task.Recipe.Student.MaxTokens {
+			left++
+			continue
+		}
+		set = append(set, data.Example{Tokens: tokens, From: len(prompt)})
+	}
+	return set, left
+}
+
+func (r *run) schedule(l *data.Loader) optim.Schedule {
+	s := r.task.Recipe.Student
+	steps := l.StepsPerEpoch() * s.Epochs
+	return optim.Schedule{Kind: s.Schedule, Peak: s.LearningRate, Steps: steps, Warmup: min(s.WarmupSteps, steps/2), Decay: steps / 5}
+}
+
+func (r *run) training(set []data.Example, left int, l *data.Loader, schedule optim.Schedule) *report.Training {
+	s := r.task.Recipe.Student
+	t := &report.Training{Examples: len(set), LeftOut: left, Mode: s.Mode, Epochs: s.Epochs, Steps: schedule.Steps, Batch: l.Batch,
+		LearningRate: s.LearningRate, Schedule: s.Schedule}
+	for _, e := range set {
+		t.Tokens += int64(len(e.Tokens) * s.Epochs)
+		t.LabelTokens += int64((len(e.Tokens) - e.From) * s.Epochs)
+	}
+	return t
+}
+
+// trainID is the hash of all that decides the student: a checkpoint of another is not gone on with.
+func (r *run) trainID(f *gguf.File, set []data.Example, schedule optim.Schedule) string {
+	h := sha256.New()
+	s := r.task.Recipe.Student
+	b, _ := json.Marshal([]any{r.o.Seed, s, schedule, set})
+	h.Write(b)
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		fmt.Fprintf(h, "%s %v %d %v\n", t.Name, t.Dims, t.Offset, t.Type)
+	}
+	if sum, err := r.studentSum(); err == nil {
+		h.Write([]byte(sum))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (r *run) studentSum() (string, error) {
+	if r.o.Student.Open != nil {
+		f, sum, err := r.o.Student.Open()
+		if err == nil {
+			f.Close()
+		}
+		return sum, err
+	}
+	return r.state.hash(r.o.Student.Path)
+}
+
+// finished says whether student.gguf is the finished student of this training.
+func (r *run) finished(id string) bool {
+	f, err := gguf.Open(filepath.Join(r.o.Out, studentFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	got, err := f.StringOr(keyTraining, "")
+	return err == nil && got == id
+}
+
+// keyTraining is the metadata of student.gguf that names the training which it is the end of.
+const keyTraining = "retort.training"
+
+// train runs the steps that are missing and writes student.gguf.
+func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *data.Loader, schedule optim.Schedule, id string) (bool, error) {
+	defer m.Close()
+	rec := r.task.Recipe.Student
+	params := 0
+	for _, p := range m.Params() {
+		p.Slices(func(v, _ []float32) { params += len(v) })
+	}
+	m.Recompute = params > recomputeAbove
+	r.m.Training.Trained = int64(params)
+	if err := r.dropOther(id); err != nil {
+		return false, err
+	}
+	pool := par.New(r.o.Threads)
+	defer pool.Close()
+	adamw := optim.DefaultAdamW
+	adamw.WeightDecay, adamw.Clip = rec.WeightDecay, rec.Clip
+	t, err := train.New(m, loader, tensor.NewRun(pool), train.Options{Dir: r.o.Out, Schedule: schedule, AdamW: adamw, Every: checkpointEvery, ID: id})
+	if err != nil {
+		return false, err
+	}
+	defer t.Close()
+	r.state.enter("train")
+	r.tell("train", t.Step(), schedule.Steps, "")
+	var failed error
+	err = t.Run(ctx, func() bool { return failed != nil || r.over(trainShare) }, func(l train.Line) {
+		failed = r.state.tick()
+		r.tell("train", l.Step, schedule.Steps, fmt.Sprintf("loss %.4f", l.Loss))
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return false, err
+	}
+	if !t.Done() {
+		r.stopped(fmt.Sprintf("the budget ended after %d of %d training steps", t.Step(), schedule.Steps))
+		id = ""
+	}
+	r.state.enter("write the student")
+	return true, r.writeStudent(ctx, m, f, id)
+}
+
+const checkpointEvery = time.Minute
+
+// dropOther removes the checkpoint and log of another training: other answers, or another recipe.
+func (r *run) dropOther(id string) error {
+	same, err := train.Of(r.o.Out, id)
+	if err != nil || same {
+		return err
+	}
+	for _, name := range []string{train.CheckpointName, train.LogName} {
+		if err := os.Remove(filepath.Join(r.o.Out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeStudent writes student.gguf with the metadata of the model that it comes from.
+func (r *run) writeStudent(ctx context.Context, m *model.Model, f *gguf.File, id string) error {
+	md := &gguf.Metadata{}
+	for k, v := range f.All() {
+		md.Set(k, v)
+	}
+	md.Set("general.name", gguf.ValueOf(r.task.Recipe.Name+" student of "+r.o.Teacher.Name))
+	md.Set(keyTraining, gguf.ValueOf(id))
+	return m.WriteGGUF(ctx, filepath.Join(r.o.Out, studentFile), md, quant.Q8_0)
+}
+
+// items returns the items of the exam.
+func (r *run) items() ([]task.Item, error) {
+	items, err := r.task.Items(r.task.Recipe.Exam.Split)
+	if err == nil && r.o.Exam > 0 && len(items) > r.o.Exam {
+		items = items[:r.o.Exam]
+	}
+	return items, err
+}

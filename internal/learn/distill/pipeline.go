@@ -1,0 +1,194 @@
+// Package distill is the pipeline that turns a teacher, a student and a task into a smaller model and the proof of
+// how good it is: teach, verify, train, examine, report.
+//
+// Files are the truth. Each phase reads what lies in the run's folder and adds what is missing, so that the same
+// command goes on wherever it was killed and asks nothing twice. Open this file first, then teach.go, learn.go,
+// exam.go.
+package distill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"retort/internal/format/gguf"
+	"retort/internal/learn/report"
+	"retort/internal/learn/task"
+	"retort/internal/learn/teacher"
+	"retort/internal/lm/grammar"
+)
+
+// Options of a run.
+type Options struct {
+	Recipe  string // folder, or the name of an embedded recipe
+	Data    string // replaces the recipe's data folder, if not empty
+	Teacher Source
+	Student Source
+	Out     string
+	Budget  time.Duration // over the folder's whole life; 0 is none
+	Seed    uint64
+	Threads int
+	Train   int // items of the train pool at most; 0 is all
+	Exam    int // items of the exam at most; 0 is all
+	Width   int // questions at a time while teaching; 0 chooses
+
+	Command  []string
+	Version  string
+	Progress func(Progress)
+}
+
+// Source opens a model: a file, or one that the program holds.
+type Source struct {
+	Name string
+	Path string                                       // of a file, or empty
+	Open func() (f *gguf.File, sum string, err error) // of an embedded one
+	Note string                                       // told in the report: where it comes from
+}
+
+// Progress says how far a phase is.
+type Progress struct {
+	Phase       string // teach, train, exam of ROLE
+	Done, Total int
+	Note        string
+}
+
+// Result is what a run came to.
+type Result struct {
+	Dir     string
+	Stopped string // why it is not complete; empty if it is
+	Report  *report.Report
+}
+
+// File names in a run's folder, beside those of package report.
+const (
+	teacherFile = "teacher.jsonl"
+	stateFile   = "state.json"
+	studentFile = "student.gguf"
+)
+
+// Shares of a budget after which a phase makes way for the next, so that there is a student to examine.
+const (
+	teachShare = 0.5
+	trainShare = 0.8
+)
+
+// run is a run in progress.
+type run struct {
+	o      Options
+	task   *task.Task
+	bound  *grammar.Grammar
+	schema []byte
+	state  *state
+	m      *report.Manifest
+	start  time.Time
+
+	examples []task.Example // what the student learns from: verified answers
+	learned  []task.Item    // the items they answer
+}
+
+// Run runs the pipeline, or goes on with it. When the budget ends it examines what exists and reports; when ctx ends
+// it stops, and the same call goes on later.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+		return nil, err
+	}
+	release, err := lockFolder(o.Out)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	r, err := begin(o)
+	if err != nil {
+		return nil, err
+	}
+	err = r.phases(ctx)
+	if saved := r.state.save(); err == nil {
+		err = saved
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writeManifest(); err != nil {
+		return nil, err
+	}
+	if err := report.Build(o.Out); err != nil {
+		return nil, err
+	}
+	rep, err := report.Compute(o.Out)
+	return &Result{Dir: o.Out, Stopped: r.m.Stopped, Report: rep}, err
+}
+
+// begin loads the task and the run's state.
+func begin(o Options) (*run, error) {
+	t, err := task.Load(o.Recipe, o.Data)
+	if err != nil {
+		return nil, err
+	}
+	schema, err := task.SchemaText(o.Recipe)
+	if err != nil {
+		return nil, err
+	}
+	bound, err := grammar.Compile(schema)
+	if err != nil {
+		return nil, fmt.Errorf("recipe %s: %w", o.Recipe, err)
+	}
+	st, err := openState(filepath.Join(o.Out, stateFile))
+	if err != nil {
+		return nil, err
+	}
+	r := &run{o: o, task: t, bound: bound, schema: schema, state: st, start: time.Now()}
+	r.m = r.newManifest()
+	return r, nil
+}
+
+// phases does what is missing, in order.
+func (r *run) phases(ctx context.Context) error {
+	if err := r.teach(ctx); err != nil {
+		return err
+	}
+	trained, err := r.learn(ctx)
+	if err != nil {
+		return err
+	}
+	return r.exam(ctx, trained)
+}
+
+// open loads a model of the run.
+func (r *run) open(s Source) (*teacher.Local, error) {
+	if s.Open == nil {
+		l, err := teacher.Open(s.Path, r.o.Threads)
+		if err == nil && s.Name != "" {
+			l.Name = s.Name
+		}
+		return l, err
+	}
+	f, sum, err := s.Open()
+	if err != nil {
+		return nil, err
+	}
+	return teacher.OpenFile(f, s.Name, sum, r.o.Threads)
+}
+
+func (r *run) tell(phase string, done, total int, note string) {
+	if r.o.Progress != nil {
+		r.o.Progress(Progress{phase, done, total, note})
+	}
+}
+
+// over says whether share of the budget is spent.
+func (r *run) over(share float64) bool {
+	return r.o.Budget > 0 && r.state.spent() >= time.Duration(share*float64(r.o.Budget))
+}
+
+// errBudget ends a phase when its share of the budget is spent.
+var errBudget = errors.New("distill: the budget is spent")
+
+// stopped notes why the run is not complete; the first reason stays.
+func (r *run) stopped(why string) {
+	if r.m.Stopped == "" {
+		r.m.Stopped = why
+	}
+}

@@ -1,0 +1,137 @@
+package distill
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"retort/internal/format/atomicfile"
+	"retort/internal/learn/teacher"
+)
+
+// state is state.json: the seconds each phase took over the folder's whole life. A killed run loses at most
+// saveEvery of them.
+type state struct {
+	path    string
+	Seconds map[string]float64  `json:"seconds"` // by phase
+	Started string              `json:"started"` // RFC 3339
+	Hashes  map[string]fileHash `json:"hashes"`  // of large files, by path
+	Tokens  map[string]tokens   `json:"tokens"`  // of the exam, by role
+	phase   string
+	since   time.Time
+	saved   time.Time
+}
+
+const saveEvery = 3 * time.Second
+
+func openState(path string) (*state, error) {
+	s := &state{path: path, Seconds: map[string]float64{}, Hashes: map[string]fileHash{}, Tokens: map[string]tokens{}, Started: time.Now().UTC().Format(time.RFC3339)}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Seconds == nil {
+		s.Seconds = map[string]float64{}
+	}
+	if s.Hashes == nil {
+		s.Hashes = map[string]fileHash{}
+	}
+	if s.Tokens == nil {
+		s.Tokens = map[string]tokens{}
+	}
+	return s, nil
+}
+
+// tokens are those of one role in the exam.
+type tokens struct {
+	Prompt int64 `json:"prompt"`
+	Cached int64 `json:"cached"`
+	Answer int64 `json:"answer"`
+}
+
+// count adds the tokens of one answer.
+func (s *state) count(role string, a teacher.Answer) {
+	t := s.Tokens[role]
+	t.Prompt += int64(a.PromptTokens)
+	t.Cached += int64(a.CachedTokens)
+	t.Answer += int64(a.AnswerTokens)
+	s.Tokens[role] = t
+}
+
+// fileHash is the SHA-256 of a file as it was at a size and a time: a model of gigabytes is hashed once.
+type fileHash struct {
+	SHA256 string `json:"sha256"`
+	Size   int64  `json:"size"`
+	Time   int64  `json:"time"` // of the last change, in nanoseconds
+}
+
+// hash returns the SHA-256 of the file at path.
+func (s *state) hash(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	h, ok := s.Hashes[path]
+	if ok && h.Size == info.Size() && h.Time == info.ModTime().UnixNano() {
+		return h.SHA256, nil
+	}
+	sum, err := teacher.HashFile(path)
+	if err != nil {
+		return "", err
+	}
+	s.Hashes[path] = fileHash{sum, info.Size(), info.ModTime().UnixNano()}
+	return sum, s.save()
+}
+
+// enter starts the clock of a phase.
+func (s *state) enter(phase string) {
+	s.settle()
+	s.phase = phase
+}
+
+// settle adds the time since the last call to the phase.
+func (s *state) settle() {
+	now := time.Now()
+	if s.phase != "" {
+		s.Seconds[s.phase] += now.Sub(s.since).Seconds()
+	}
+	s.since = now
+}
+
+// tick settles, and saves now and then; units of work call it when they are done.
+func (s *state) tick() error {
+	s.settle()
+	if time.Since(s.saved) < saveEvery {
+		return nil
+	}
+	return s.save()
+}
+
+func (s *state) save() error {
+	s.settle()
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	s.saved = time.Now()
+	return atomicfile.WriteFile(s.path, append(b, '\n'))
+}
+
+// spent is the time of all phases.
+func (s *state) spent() time.Duration {
+	s.settle()
+	sum := 0.0
+	for _, v := range s.Seconds {
+		sum += v
+	}
+	return time.Duration(sum * float64(time.Second))
+}
