@@ -93,10 +93,11 @@ func (o *benchOptions) run(ctx context.Context, name string, w io.Writer) error 
 func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) (benchRow, error) {
 	c := l.engine.Model.Config
 	row := benchRow{Model: c.Arch, Threads: o.threads, Prompt: prompt, Gen: gen, Depth: o.depth, Kernel: strings.Join(cpu.Kernels(), " "), CPU: cpu.Name()}
-	for i := range l.file.Tensors {
-		row.Params += int64(l.file.Tensors[i].Elements())
-		row.Size += l.file.Tensors[i].Size
+	info, err := describe(l.path)
+	if err != nil {
+		return row, err
 	}
+	row.Params, row.Size = info.Parameters, info.Size
 	rng := rand.New(rand.NewPCG(1, 2))
 	tokens := make([]int32, o.depth+prompt+gen)
 	for i := range tokens {

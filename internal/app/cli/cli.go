@@ -103,7 +103,7 @@ ordinary CPU, distils a big one into a small one that does one job, and proves h
 	root.AddCommand(commands()...)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return withHint(usageError{err}, "usage: %s (retort %s --help)", cmd.UseLine(), cmd.Name())
+		return withHint(usageError{err}, "usage: %s (%s --help)", cmd.UseLine(), cmd.CommandPath())
 	})
 	markUsage(root)
 	return root
@@ -111,7 +111,11 @@ ordinary CPU, distils a big one into a small one that does one job, and proves h
 
 // commands lists every command in the order in which a newcomer meets them.
 func commands() []*cobra.Command {
-	return []*cobra.Command{newRun(), newTokenize(), newBench(), newTrain(), newVersion()}
+	return []*cobra.Command{
+		newRun(), newPull(), newList(), newShow(), newRemove(),
+		newDistill(), newReport(), newTrain(), newEval(),
+		newTokenize(), newBench(), newVersion(),
+	}
 }
 
 // markUsage makes complaints about arguments usage errors.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,7 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"retort/internal/app/hub"
+	"github.com/spf13/cobra"
+
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/format/tokenizer"
@@ -20,28 +22,36 @@ import (
 
 // loaded is a model ready to answer, with its vocabulary.
 type loaded struct {
-	path   string
-	engine *generate.Engine
-	tok    *tokenizer.Tokenizer
-	file   *gguf.File
-	pool   *par.Pool
+	path     string
+	engine   *generate.Engine
+	tok      *tokenizer.Tokenizer
+	template string
+	pool     *par.Pool
 }
 
 // resolve turns what the user called MODEL into a path.
 func resolve(name string) (string, error) {
-	home, err := hub.DefaultHome()
+	store, err := openStore()
 	if err != nil {
 		return "", err
 	}
-	store, err := hub.Open(home)
-	if err != nil {
-		return "", err
+	return store.Resolve(name)
+}
+
+// cacheFlag adds --cache-type.
+func cacheFlag(cmd *cobra.Command, cacheType *string) {
+	cmd.Flags().StringVar(cacheType, "cache-type", "bf16", "keys and values: bf16 or f32")
+}
+
+// checkCacheType refuses what no cache can be. The 8-bit cache is named in the surface and not built yet.
+func checkCacheType(name string) error {
+	switch name {
+	case "bf16", "f32":
+		return nil
+	case "q8_0":
+		return usagef("--cache-type q8_0 is not there yet, want bf16 or f32")
 	}
-	path, err := store.Resolve(name)
-	if err != nil {
-		return "", err
-	}
-	return path, nil
+	return usagef("--cache-type is %q, want bf16 or f32", name)
 }
 
 // load opens MODEL for answering. cacheType is bf16 or f32; a model in float32 always keeps a float32 cache.
@@ -50,23 +60,13 @@ func load(name string, threads int, cacheType string) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return loadPath(path, threads, cacheType)
-}
-
-func loadPath(path string, threads int, cacheType string) (*loaded, error) {
 	l := &loaded{path: path}
-	var err error
-	if l.file, err = gguf.Open(path); err != nil {
+	if l.tok, l.template, err = readVocabulary(path); err != nil {
 		return nil, err
-	}
-	if l.tok, err = tokenizer.FromGGUF(l.file); err != nil {
-		l.file.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	l.pool = par.New(threads)
 	m, err := model.Load(path, model.LoadOptions{Pool: l.pool})
 	if err != nil {
-		l.file.Close()
 		l.pool.Close()
 		return nil, err
 	}
@@ -77,18 +77,13 @@ func loadPath(path string, threads int, cacheType string) (*loaded, error) {
 func (l *loaded) close() {
 	l.engine.Model.Close()
 	l.pool.Close()
-	l.file.Close()
 }
 
 // chat returns the model's chat template.
 func (l *loaded) chat() (*chat.Chat, error) {
-	template, err := l.file.StringOr("tokenizer.chat_template", "")
-	if err != nil {
-		return nil, err
-	}
-	c, err := chat.New(template, l.tok)
+	c, err := chat.New(l.template, l.tok)
 	if errors.Is(err, chat.ErrNoTemplate) {
-		return nil, withHint(err, "retort run MODEL --raw continues a text")
+		return nil, withHint(err, "retort run MODEL --raw PROMPT continues a text")
 	}
 	return c, err
 }
@@ -110,47 +105,112 @@ func (l *loaded) vocabulary() *grammar.Vocabulary {
 // stop says which tokens end an answer.
 func (l *loaded) stop(id int32) bool { return l.tok.IsEOG(int(id)) }
 
-// readTokenizer opens the vocabulary of MODEL: a GGUF file, or a folder with tokenizer.json.
+// readVocabulary reads the tokenizer and the chat template, "" for none, of the model at path: a GGUF file, which may
+// hold nothing else, or a folder with tokenizer.json.
+func readVocabulary(path string) (*tokenizer.Tokenizer, string, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return readFolderVocabulary(path)
+	}
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer f.Close()
+	tok, err := tokenizer.FromGGUF(f)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", path, err)
+	}
+	template, err := f.StringOr("tokenizer.chat_template", "")
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", path, err)
+	}
+	return tok, strings.Clone(template), nil
+}
+
+// maxTokenizer bounds tokenizer.json; the largest in use have 35 MB.
+const maxTokenizer = 256 << 20
+
+func readFolderVocabulary(dir string) (*tokenizer.Tokenizer, string, error) {
+	file, err := readBounded(filepath.Join(dir, "tokenizer.json"), maxTokenizer)
+	if err != nil {
+		return nil, "", err
+	}
+	config, err := readOptional(filepath.Join(dir, "tokenizer_config.json"))
+	if err != nil {
+		return nil, "", err
+	}
+	tok, err := tokenizer.FromJSON(file, config)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", dir, err)
+	}
+	template, err := folderTemplate(dir)
+	return tok, template, err
+}
+
+// folderTemplate returns the chat template of a folder: chat_template.jinja, or the one in tokenizer_config.json.
+func folderTemplate(dir string) (string, error) {
+	if b, err := readOptional(filepath.Join(dir, "chat_template.jinja")); err != nil || b != nil {
+		return string(b), err
+	}
+	b, err := readOptional(filepath.Join(dir, "tokenizer_config.json"))
+	if err != nil || b == nil {
+		return "", err
+	}
+	var config struct {
+		Template json.RawMessage `json:"chat_template"`
+	}
+	if err := json.Unmarshal(b, &config); err != nil {
+		return "", fmt.Errorf("%s: tokenizer_config.json: %w", dir, err)
+	}
+	var one string
+	if len(config.Template) == 0 || json.Unmarshal(config.Template, &one) == nil {
+		return one, nil
+	}
+	var several []struct{ Name, Template string } // older models bring a list of them
+	if err := json.Unmarshal(config.Template, &several); err != nil {
+		return "", fmt.Errorf("%s: tokenizer_config.json: chat_template is neither a text nor a list", dir)
+	}
+	for _, t := range several {
+		if t.Name == "default" {
+			return t.Template, nil
+		}
+	}
+	return "", nil
+}
+
+// readOptional reads a small file; a missing one is nil.
+func readOptional(path string) ([]byte, error) {
+	b, err := readBounded(path, maxConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return b, err
+}
+
+// readTokenizer opens the vocabulary of MODEL, which may also be a tokenizer.json.
 func readTokenizer(name string) (*tokenizer.Tokenizer, error) {
+	if filepath.Base(name) == "tokenizer.json" {
+		tok, _, err := readFolderVocabulary(filepath.Dir(name))
+		return tok, err
+	}
+	// A folder with a tokenizer and nothing else is no model to the store.
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		tok, _, err := readFolderVocabulary(name)
+		return tok, err
+	}
 	path, err := resolve(name)
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasSuffix(path, ".json") {
-		path = filepath.Dir(path)
-	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		file, err := os.ReadFile(filepath.Join(path, "tokenizer.json"))
-		if err != nil {
-			return nil, err
-		}
-		config, err := os.ReadFile(filepath.Join(path, "tokenizer_config.json"))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		return tokenizer.FromJSON(file, config)
-	}
-	f, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return tokenizer.FromGGUF(f)
+	tok, _, err := readVocabulary(path)
+	return tok, err
 }
 
-// ids32 and ids convert between the tokenizer's ids and the model's.
+// ids32 converts the tokenizer's ids to the model's.
 func ids32(ids []int) []int32 {
 	out := make([]int32, len(ids))
 	for i, id := range ids {
 		out[i] = int32(id)
-	}
-	return out
-}
-
-func ids(ids32 []int32) []int {
-	out := make([]int, len(ids32))
-	for i, id := range ids32 {
-		out[i] = int(id)
 	}
 	return out
 }

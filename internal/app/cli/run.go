@@ -98,8 +98,7 @@ func (o *runOptions) run(ctx context.Context, name, prompt string, in io.Reader,
 
 // readable says whether in is a file or a pipe with a prompt, and no terminal.
 func readable(in io.Reader) bool {
-	f, ok := in.(*os.File)
-	return !ok || !isTerminal(f)
+	return !isTerminal(in)
 }
 
 // runResult is what --json prints.

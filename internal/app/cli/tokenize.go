@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
@@ -100,10 +99,4 @@ func parseIDs(text string) ([]int, error) {
 		list = append(list, id)
 	}
 	return list, nil
-}
-
-// isTerminal says whether f is a terminal.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"retort/internal/format/tokenizer"
+	"retort/internal/learn/eval"
+)
+
+type evalOptions struct {
+	perplexity, cacheType string
+	ctx, threads          int
+	json                  bool
+}
+
+func newEval() *cobra.Command {
+	o := &evalOptions{}
+	cmd := &cobra.Command{
+		Use: "eval MODEL --perplexity FILE", Short: "Examine a model",
+		Long: "Measure how well MODEL foresees the text in FILE. The whole text is tokenized once as raw text, without BOS, and\n" +
+			"cut into chunks of --ctx tokens without overlap; each is scored from its second token.",
+		Example: "retort eval smollm2-135m --perplexity book.txt --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.perplexity, "perplexity", "", "the text to foresee")
+	f.IntVar(&o.ctx, "ctx", 2048, "tokens of a chunk")
+	cacheFlag(cmd, &o.cacheType)
+	f.BoolVar(&o.json, "json", false, "print one JSON object")
+	threadsFlag(cmd, &o.threads)
+	return cmd
+}
+
+func (o *evalOptions) run(ctx context.Context, name string, w, progress io.Writer) error {
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	if err := checkCacheType(o.cacheType); err != nil {
+		return err
+	}
+	if o.perplexity == "" {
+		return usagef("what to examine is missing: --perplexity FILE")
+	}
+	return o.runPerplexity(ctx, name, w, progress)
+}
+
+func (o *evalOptions) runPerplexity(ctx context.Context, name string, w, progress io.Writer) error {
+	if o.ctx < 2 {
+		return usagef("--ctx is %d, want 2 at least", o.ctx)
+	}
+	text, err := os.ReadFile(o.perplexity)
+	if err != nil {
+		return err
+	}
+	l, err := load(name, o.threads, o.cacheType)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	ids := ids32(l.tok.Encode(string(text), tokenizer.Options{}))
+	if len(ids) < 2 {
+		return fmt.Errorf("%s has %d tokens, want 2 at least", o.perplexity, len(ids))
+	}
+	bar := newProgress(progress)
+	defer bar.done()
+	p, err := eval.MeasurePerplexity(ctx, l.engine, ids, o.ctx, func(done, total int) { bar.set("score", done, total, "") })
+	if err != nil {
+		return err
+	}
+	bar.done()
+	if o.json {
+		return json.NewEncoder(w).Encode(p)
+	}
+	_, err = fmt.Fprintf(w, "perplexity %.4f  (nll %.6f, %d tokens)\n", p.PPL, p.NLL, p.Tokens)
+	return err
+}
