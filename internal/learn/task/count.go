@@ -8,6 +8,8 @@ type Count struct {
 	Passed int    `json:"passed"`
 	Failed int    `json:"failed"`
 	First  int    `json:"first"` // answers for which this was the first verifier to refuse
+	// Repaired are those of Passed whose value was replaced by a better one from the text.
+	Repaired int `json:"repaired,omitempty"`
 }
 
 // CountVerdicts counts per verifier over many items, in the order in which verifiers first appear. A verifier that looks at
@@ -22,6 +24,7 @@ func CountVerdicts(all []Verification) []Count {
 				out = append(out, Count{Check: group[0].Check})
 				i = len(out) - 1
 			}
+			out[i].Repaired += len(slices.DeleteFunc(slices.Clone(group), func(d Verdict) bool { return !d.Repaired }))
 			switch ok := !slices.ContainsFunc(group, func(d Verdict) bool { return !d.OK }); {
 			case ok:
 				out[i].Passed++

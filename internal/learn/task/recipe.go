@@ -64,6 +64,8 @@ type Check struct {
 	Field string  `yaml:"field"`
 	Other string  `yaml:"other"`
 	Share float64 `yaml:"share"`
+	// Repair replaces the value by what the check knows from the text alone, instead of refusing the answer.
+	Repair bool `yaml:"repair"`
 }
 
 // Student says how the student is trained.

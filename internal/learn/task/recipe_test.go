@@ -35,6 +35,7 @@ func TestRecipeErrors(t *testing.T) {
 		{"student: {mode: half}\n", `student.mode: "half", want one of: full lora`},
 		{"verify: [{check: magic}]\n", `verify[0].check: "magic"`},
 		{"verify: [{check: agree}]\n", "verify[0].share: 0"},
+		{"verify: [{check: schema, repair: true}]\n", "verify[0].repair"},
 		{"verify: [{check: differ, field: total, other: x}]\n", `"x" is no field`},
 		{"exam: {split: train}\n", `exam.split: "train"`},
 		{"name: other\n", "9:1:"},

@@ -117,9 +117,28 @@ func TestVerify(t *testing.T) {
 		}
 	}
 	counts := CountVerdicts([]Verification{tk.Verify(Item{}, []string{good}), tk.Verify(Item{}, []string{good, other}), tk.Verify(Item{}, []string{"no"})})
-	want := []Count{{"parse", 2, 1, 1}, {"schema", 2, 0, 0}, {"format", 2, 0, 0}, {"agree", 1, 1, 1}}
+	want := []Count{{"parse", 2, 1, 1, 0}, {"schema", 2, 0, 0, 0}, {"format", 2, 0, 0, 0}, {"agree", 1, 1, 1, 0}}
 	if !slices.Equal(counts, want) {
 		t.Errorf("counts %+v, want %+v", counts, want)
+	}
+}
+
+// TestRepair: the receipt's own arithmetic replaces a total, and every other check then judges the repaired answer.
+func TestRepair(t *testing.T) {
+	tk, err := Load("receipts", numtest.Shared(t, "data/tasks/receipts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	it := Item{Text: "ABC TRADING\n12 JALAN X\n01/02/2018\nTOTAL\nRM 31.20\nCASH\nRM 50.00\nCHANGE\nRM 18.80"}
+	v := tk.Verify(it, []string{`{"company": "ABC TRADING", "date": "01/02/2018", "address": "12 jalan x.", "total": "49.99"}`})
+	if want := `{"company": "ABC TRADING", "date": "01/02/2018", "address": "12 JALAN X", "total": "RM 31.20"}`; !v.OK || v.Answer != want {
+		t.Errorf("repaired to %s, want %s; %+v", v.Answer, want, v.Verdicts)
+	}
+	if v.Fields["total"] != "49.99" {
+		t.Errorf("the teacher's own fields became %v", v.Fields)
+	}
+	if c := CountVerdicts([]Verification{v}); c[len(c)-1].Check != "receipt_total" || c[len(c)-1].Repaired != 1 || c[len(c)-1].Failed != 0 {
+		t.Errorf("counts %+v", c)
 	}
 }
 

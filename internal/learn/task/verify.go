@@ -3,6 +3,7 @@ package task
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unicode"
@@ -21,6 +22,8 @@ type Verdict struct {
 	OK      bool   `json:"ok"`
 	Reason  string `json:"reason,omitempty"`
 	Suggest string `json:"suggest,omitempty"`
+	// Repaired says that the value was replaced by Suggest, as the recipe asks for with repair; OK is then true.
+	Repaired bool `json:"repaired,omitempty"`
 }
 
 // A check looks at one parsed answer and appends a verdict per field it looks at. No check sees gold.
@@ -39,6 +42,9 @@ var checks = map[string]check{
 func (r *Recipe) checkVerify() error {
 	for i, c := range r.Verify {
 		key := fmt.Sprintf("verify[%d]", i)
+		if c.Repair && c.Check != "receipt_total" {
+			return fmt.Errorf("%s.repair: check %s knows no better value", key, c.Check)
+		}
 		switch c.Check {
 		case "schema", "occurs", "format":
 		case "agree":
@@ -63,7 +69,7 @@ func (r *Recipe) checkVerify() error {
 }
 
 // A Verification is the outcome of all answers to one item. Answer is the canonical form of the answer to learn from, its values
-// written as the text writes them where the recipe says snap; it is empty unless OK.
+// repaired and written as the text writes them where the recipe says repair and snap; it is empty unless OK.
 type Verification struct {
 	OK       bool      `json:"ok"`
 	Answer   string    `json:"answer,omitempty"`
@@ -113,16 +119,41 @@ func (t *Task) Verify(it Item, answers []string) Verification {
 	}
 	v := Verification{OK: true, Fields: parsed[bestAt]}
 	v.Verdicts = append(v.Verdicts, Verdict{Check: "parse", OK: true})
+	fields, repairs := t.repair(it, v.Fields)
 	for _, c := range t.Recipe.Verify {
-		v.Verdicts = append(v.Verdicts, t.verdicts(c, it, answers[bestAt], parsed[bestAt], float64(best)/float64(len(answers)))...)
+		if c.Repair {
+			v.Verdicts = append(v.Verdicts, repairs[c]...)
+			continue
+		}
+		v.Verdicts = append(v.Verdicts, t.verdicts(c, it, answers[bestAt], fields, float64(best)/float64(len(answers)))...)
 	}
 	for _, d := range v.Verdicts {
 		v.OK = v.OK && d.OK
 	}
 	if v.OK {
-		v.Answer = t.Answer(t.Snap(it, v.Fields))
+		v.Answer = t.Answer(t.Snap(it, fields))
 	}
 	return v
+}
+
+// repair runs the checks that may replace a value by what they know from the text, before all others: those judge the
+// repaired answer. The fields given stay as they are.
+func (t *Task) repair(it Item, given Fields) (Fields, map[Check][]Verdict) {
+	fields, verdicts := maps.Clone(given), map[Check][]Verdict{}
+	for _, c := range t.Recipe.Verify {
+		if !c.Repair {
+			continue
+		}
+		out := checks[c.Check](t, c, it, fields)
+		for i, d := range out {
+			if d.Suggest != "" && d.Suggest != fields[d.Field] {
+				fields[d.Field] = d.Suggest
+				out[i].OK, out[i].Repaired = true, true
+			}
+		}
+		verdicts[c] = out
+	}
+	return fields, verdicts
 }
 
 func (t *Task) verdicts(c Check, it Item, answer string, fields Fields, share float64) []Verdict {

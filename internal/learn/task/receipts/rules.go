@@ -62,7 +62,7 @@ func lastTotal(lines []string) string {
 		}
 		for _, next := range lines[i:min(len(lines), i+3)] {
 			if m := money.FindStringSubmatch(next); m != nil {
-				total = m[2] + "." + m[3]
+				total = strings.TrimSpace(m[2] + m[3] + "." + m[4])
 				break
 			}
 		}

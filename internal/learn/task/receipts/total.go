@@ -9,7 +9,7 @@ import (
 )
 
 // money is an amount with two decimals, the sign and the currency aside: on receipts, whole numbers are quantities.
-var money = regexp.MustCompile(`(-? ?)(?:RM|\$)? ?(\d{1,3}(?:,\d{3})+|\d*)[.] ?(\d{2})(?:[^\d%]|$)`)
+var money = regexp.MustCompile(`(-? ?)((?:RM|\$)? ?)(\d{1,3}(?:,\d{3})+|\d*)[.] ?(\d{2})(?:[^\d%]|$)`)
 
 // Labels that say what an amount is. A line is matched in capitals; the first kind that matches wins, so that "subtotal" and
 // "total qty" are not totals.
@@ -40,8 +40,8 @@ func (c *candidate) say(points int, format string, args ...any) {
 }
 
 // CheckTotal asks a receipt whether value can be the amount to pay. It passes when the receipt's own labels and arithmetic
-// (cash less change, subtotal with tax and rounding, repetition) speak for that amount more than for any other. The reason of
-// a refusal names the better amount, if there is one; suggest is that amount as the receipt spells it, or empty.
+// (cash less change, rounding, repetition) speak for that amount more than for any other. The reason of
+// a refusal names the better amount, if there is one; suggest is the supported amount as the receipt spells it, or empty.
 func CheckTotal(text, value string) (ok bool, reason, suggest string) {
 	want, isMoney := cents(value)
 	if !isMoney {
@@ -52,10 +52,10 @@ func CheckTotal(text, value string) (ok bool, reason, suggest string) {
 		return false, "the receipt supports no amount over the others", ""
 	}
 	why := strings.Join(best.why, ", ")
-	if best.cents == want {
-		return true, why, ""
-	}
 	suggest = spell(text, best.cents)
+	if best.cents == want {
+		return true, why, suggest
+	}
 	if i := slices.IndexFunc(found, func(c *candidate) bool { return c.cents == want }); i < 0 {
 		return false, fmt.Sprintf("%s does not stand in the receipt; %s does: %s", value, suggest, why), suggest
 	}
@@ -133,10 +133,10 @@ func amountsOf(line string) []int {
 		if m == nil {
 			return out
 		}
-		if n, ok := cents(rest[m[4]:m[5]] + "." + rest[m[6]:m[7]]); ok && !strings.HasPrefix(rest[m[2]:m[3]], "-") {
+		if n, ok := cents(rest[m[6]:m[7]] + "." + rest[m[8]:m[9]]); ok && !strings.HasPrefix(rest[m[2]:m[3]], "-") {
 			out = append(out, n)
 		}
-		rest = rest[m[7]:]
+		rest = rest[m[9]:]
 	}
 }
 
@@ -216,13 +216,27 @@ func cents(s string) (int, bool) {
 
 func format(c int) string { return fmt.Sprintf("%d.%02d", c/100, c%100) }
 
-// spell finds an amount as the receipt writes it.
+// spell finds an amount as the receipt writes it, currency included: alone on its line, else beside the word total, else where it
+// first stands.
 func spell(text string, want int) string {
-	for _, m := range money.FindAllStringSubmatch(text, -1) {
-		s := m[2] + "." + m[3]
-		if n, ok := cents(s); ok && n == want {
-			return s
+	best, rank := format(want), 0
+	for _, line := range strings.Split(text, "\n") {
+		for _, m := range money.FindAllStringSubmatch(line, -1) {
+			if n, ok := cents(m[3] + "." + m[4]); !ok || n != want {
+				continue
+			}
+			written := strings.TrimSpace(m[2] + m[3] + "." + m[4])
+			r := 1
+			switch {
+			case written == strings.TrimSpace(line):
+				r = 3
+			case labelOf(strings.ToUpper(line)) == "total":
+				r = 2
+			}
+			if r > rank {
+				best, rank = written, r
+			}
 		}
 	}
-	return format(want)
+	return best
 }
