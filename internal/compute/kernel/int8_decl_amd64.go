@@ -8,6 +8,12 @@ package kernel
 func quantizeInt8AVX512(dst *byte, src *float32, blocks int)
 
 //go:noescape
+func quantizeInt8AVX2(dst *byte, src *float32, blocks int)
+
+//go:noescape
+func expandQ4_0AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
 func tileQ4_0x1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
@@ -21,6 +27,15 @@ func tileQ4_0x8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 
 //go:noescape
 func tileQ4_0x16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ4_0x1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ4_0x4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ4_1AVX512(dst *float32, w *byte, spans int)
 
 //go:noescape
 func tileQ4_1x1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
@@ -38,6 +53,15 @@ func tileQ4_1x8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 func tileQ4_1x16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
+func tileQ4_1x1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ4_1x4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ5_0AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
 func tileQ5_0x1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
@@ -51,6 +75,15 @@ func tileQ5_0x8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 
 //go:noescape
 func tileQ5_0x16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ5_0x1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ5_0x4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ5_1AVX512(dst *float32, w *byte, spans int)
 
 //go:noescape
 func tileQ5_1x1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
@@ -68,6 +101,15 @@ func tileQ5_1x8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 func tileQ5_1x16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
+func tileQ5_1x1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ5_1x4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ8_0AVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
 func tileQ8_0x1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
@@ -81,6 +123,15 @@ func tileQ8_0x8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 
 //go:noescape
 func tileQ8_0x16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ8_0x1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ8_0x4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ2_KAVX512(dst *float32, w *byte, spans int)
 
 //go:noescape
 func tileQ2_Kx1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
@@ -98,6 +149,15 @@ func tileQ2_Kx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 func tileQ2_Kx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
+func tileQ2_Kx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ2_Kx2AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ4_KAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
 func tileQ4_Kx1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
@@ -111,6 +171,15 @@ func tileQ4_Kx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 
 //go:noescape
 func tileQ4_Kx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ4_Kx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ4_Kx4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ5_KAVX512(dst *float32, w *byte, spans int)
 
 //go:noescape
 func tileQ5_Kx1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
@@ -128,6 +197,15 @@ func tileQ5_Kx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 func tileQ5_Kx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
+func tileQ5_Kx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileQ5_Kx4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandQ6_KAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
 func tileQ6_Kx1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
@@ -143,34 +221,12 @@ func tileQ6_Kx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, 
 func tileQ6_Kx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
-func expandQ4_0AVX512(dst *float32, w *byte, spans int)
+func tileQ6_Kx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
 //go:noescape
-func expandQ4_1AVX512(dst *float32, w *byte, spans int)
+func tileQ6_Kx2AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
-//go:noescape
-func expandQ5_0AVX512(dst *float32, w *byte, spans int)
-
-//go:noescape
-func expandQ5_1AVX512(dst *float32, w *byte, spans int)
-
-//go:noescape
-func expandQ8_0AVX512(dst *float32, w *byte, spans int)
-
-//go:noescape
-func expandQ2_KAVX512(dst *float32, w *byte, spans int)
-
-//go:noescape
-func expandQ4_KAVX512(dst *float32, w *byte, spans int)
-
-//go:noescape
-func expandQ5_KAVX512(dst *float32, w *byte, spans int)
-
-//go:noescape
-func expandQ6_KAVX512(dst *float32, w *byte, spans int)
-
-// int8Expand512 holds the decoders of each format.
-var int8Expand512 = [panelFormats]func(dst *float32, w *byte, spans int){
+var int8ExpandAVX512 = [panelFormats]func(dst *float32, w *byte, spans int){
 	PanelQ4_0: expandQ4_0AVX512,
 	PanelQ4_1: expandQ4_1AVX512,
 	PanelQ5_0: expandQ5_0AVX512,
@@ -182,15 +238,28 @@ var int8Expand512 = [panelFormats]func(dst *float32, w *byte, spans int){
 	PanelQ6_K: expandQ6_KAVX512,
 }
 
-// int8AVX512 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format.
-var int8AVX512 = [panelFormats][5]int8Tile{
-	PanelQ4_0: {tileQ4_0x1AVX512, tileQ4_0x2AVX512, tileQ4_0x4AVX512, tileQ4_0x8AVX512, tileQ4_0x16AVX512},
-	PanelQ4_1: {tileQ4_1x1AVX512, tileQ4_1x2AVX512, tileQ4_1x4AVX512, tileQ4_1x8AVX512, tileQ4_1x16AVX512},
-	PanelQ5_0: {tileQ5_0x1AVX512, tileQ5_0x2AVX512, tileQ5_0x4AVX512, tileQ5_0x8AVX512, tileQ5_0x16AVX512},
-	PanelQ5_1: {tileQ5_1x1AVX512, tileQ5_1x2AVX512, tileQ5_1x4AVX512, tileQ5_1x8AVX512, tileQ5_1x16AVX512},
-	PanelQ8_0: {tileQ8_0x1AVX512, tileQ8_0x2AVX512, tileQ8_0x4AVX512, tileQ8_0x8AVX512, tileQ8_0x16AVX512},
-	PanelQ2_K: {tileQ2_Kx1AVX512, tileQ2_Kx2AVX512, tileQ2_Kx4AVX512, tileQ2_Kx8AVX512, tileQ2_Kx16AVX512},
-	PanelQ4_K: {tileQ4_Kx1AVX512, tileQ4_Kx2AVX512, tileQ4_Kx4AVX512, tileQ4_Kx8AVX512, tileQ4_Kx16AVX512},
-	PanelQ5_K: {tileQ5_Kx1AVX512, tileQ5_Kx2AVX512, tileQ5_Kx4AVX512, tileQ5_Kx8AVX512, tileQ5_Kx16AVX512},
-	PanelQ6_K: {tileQ6_Kx1AVX512, tileQ6_Kx2AVX512, tileQ6_Kx4AVX512, tileQ6_Kx8AVX512, tileQ6_Kx16AVX512},
+// int8TilesAVX512 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format that has them.
+var int8TilesAVX512 = [panelFormats][5]int8Tile{
+	PanelQ4_0: {0: tileQ4_0x1AVX512, 1: tileQ4_0x2AVX512, 2: tileQ4_0x4AVX512, 3: tileQ4_0x8AVX512, 4: tileQ4_0x16AVX512},
+	PanelQ4_1: {0: tileQ4_1x1AVX512, 1: tileQ4_1x2AVX512, 2: tileQ4_1x4AVX512, 3: tileQ4_1x8AVX512, 4: tileQ4_1x16AVX512},
+	PanelQ5_0: {0: tileQ5_0x1AVX512, 1: tileQ5_0x2AVX512, 2: tileQ5_0x4AVX512, 3: tileQ5_0x8AVX512, 4: tileQ5_0x16AVX512},
+	PanelQ5_1: {0: tileQ5_1x1AVX512, 1: tileQ5_1x2AVX512, 2: tileQ5_1x4AVX512, 3: tileQ5_1x8AVX512, 4: tileQ5_1x16AVX512},
+	PanelQ8_0: {0: tileQ8_0x1AVX512, 1: tileQ8_0x2AVX512, 2: tileQ8_0x4AVX512, 3: tileQ8_0x8AVX512, 4: tileQ8_0x16AVX512},
+	PanelQ2_K: {0: tileQ2_Kx1AVX512, 1: tileQ2_Kx2AVX512, 2: tileQ2_Kx4AVX512, 3: tileQ2_Kx8AVX512, 4: tileQ2_Kx16AVX512},
+	PanelQ4_K: {0: tileQ4_Kx1AVX512, 1: tileQ4_Kx2AVX512, 2: tileQ4_Kx4AVX512, 3: tileQ4_Kx8AVX512, 4: tileQ4_Kx16AVX512},
+	PanelQ5_K: {0: tileQ5_Kx1AVX512, 1: tileQ5_Kx2AVX512, 2: tileQ5_Kx4AVX512, 3: tileQ5_Kx8AVX512, 4: tileQ5_Kx16AVX512},
+	PanelQ6_K: {0: tileQ6_Kx1AVX512, 1: tileQ6_Kx2AVX512, 2: tileQ6_Kx4AVX512, 3: tileQ6_Kx8AVX512, 4: tileQ6_Kx16AVX512},
+}
+
+// int8TilesAVX2 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format that has them.
+var int8TilesAVX2 = [panelFormats][5]int8Tile{
+	PanelQ4_0: {0: tileQ4_0x1AVX2, 2: tileQ4_0x4AVX2},
+	PanelQ4_1: {0: tileQ4_1x1AVX2, 2: tileQ4_1x4AVX2},
+	PanelQ5_0: {0: tileQ5_0x1AVX2, 2: tileQ5_0x4AVX2},
+	PanelQ5_1: {0: tileQ5_1x1AVX2, 2: tileQ5_1x4AVX2},
+	PanelQ8_0: {0: tileQ8_0x1AVX2, 2: tileQ8_0x4AVX2},
+	PanelQ2_K: {0: tileQ2_Kx1AVX2, 1: tileQ2_Kx2AVX2},
+	PanelQ4_K: {0: tileQ4_Kx1AVX2, 2: tileQ4_Kx4AVX2},
+	PanelQ5_K: {0: tileQ5_Kx1AVX2, 2: tileQ5_Kx4AVX2},
+	PanelQ6_K: {0: tileQ6_Kx1AVX2, 1: tileQ6_Kx2AVX2},
 }

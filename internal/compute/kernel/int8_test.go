@@ -171,6 +171,32 @@ func TestMatMulInt8RowsAlone(t *testing.T) {
 	})
 }
 
+// TestMatMulInt8SameBits: vectors of any width take the same steps, so that results move between machines.
+func TestMatMulInt8SameBits(t *testing.T) {
+	const rows, n, cols = 7, 40, 512
+	want := map[PanelFormat][]float32{}
+	numtest.EachImpl(t, func(t *testing.T) {
+		if !int8HasVectors() {
+			t.Skip("plain Go rounds once more")
+		}
+		rng := rand.New(rand.NewPCG(13, 14))
+		for f := PanelFormat(0); f < panelFormats; f++ {
+			w := randomPanels(t, f, ceil(n, Panel), cols, rng)
+			x, _ := randomInt8(t, rows, cols, rng)
+			y := make([]float32, rows*n)
+			MatMulInt8(f, y, n, x, 0, rows, w, n)
+			if want[f] == nil {
+				want[f] = y
+			}
+			for i, v := range y {
+				if math.Float32bits(v) != math.Float32bits(want[f][i]) {
+					t.Fatalf("%v: y[%d, %d] is %v, %v with other vectors", f, i/n, i%n, v, want[f][i])
+				}
+			}
+		}
+	})
+}
+
 // TestQuantizeInt8 holds every implementation to the generic form, byte by byte, with all kinds of numbers.
 func TestQuantizeInt8(t *testing.T) {
 	numtest.EachImpl(t, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -185,6 +186,29 @@ func TestNoAllocation(t *testing.T) {
 			t.Errorf("%v: %v allocations", typ, n)
 		}
 	}
+}
+
+// TestHostileProducts: scales that are NaN or infinite give such products, and nothing panics.
+func TestHostileProducts(t *testing.T) {
+	numtest.EachImpl(t, func(t *testing.T) {
+		r := tensor.NewRun(par.New(1))
+		for _, typ := range Types() {
+			const out, in = 20, 256
+			w, err := New(typ, bytes.Repeat([]byte{0xff}, out*typ.RowBytes(in)), out, in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			x, y := randomTensor(r, 6, in, 1), r.New(6, out)
+			tensor.MatMul(r, y, x, w)
+			for i, v := range y.Data {
+				if v == v {
+					t.Fatalf("%v: y[%d, %d] = %v from weights that are NaN", typ, i/out, i%out, v)
+				}
+			}
+			y.Grad = y.Data
+			w.MatMulT(r, x, y)
+		}
+	})
 }
 
 func TestArena(t *testing.T) {

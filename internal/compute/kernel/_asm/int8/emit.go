@@ -2,7 +2,8 @@ package main
 
 import (
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -10,11 +11,12 @@ import (
 type file struct {
 	b      strings.Builder
 	consts map[string]uint32 // symbol -> the four bytes at it
+	wides  map[string]uint32 // symbol -> the four bytes of which it is eight
 }
 
-func newFile(what string) *file {
-	f := &file{consts: map[string]uint32{}}
-	f.b.WriteString(header)
+func newFile() *file {
+	f := &file{consts: map[string]uint32{}, wides: map[string]uint32{}}
+	f.b.WriteString(header + "#include \"textflag.h\"\n")
 	return f
 }
 
@@ -29,18 +31,35 @@ func (f *file) word(v uint32) string {
 	return name + "(SB)"
 }
 
+// wide returns an operand that is v in memory eight times, for AVX2.
+func (f *file) wide(v uint32) string {
+	name := fmt.Sprintf("int8wide%08x<>", v)
+	f.wides[name] = v
+	return name + "(SB)"
+}
+
 // constants writes the data of all words used.
 func (f *file) constants() {
-	names := make([]string, 0, len(f.consts))
-	for n := range f.consts {
-		names = append(names, n)
-	}
-	sort.Strings(names)
 	f.line("")
-	for _, n := range names {
+	for _, n := range slices.Sorted(maps.Keys(f.consts)) {
 		f.line("DATA %s+0(SB)/4, $0x%08x", n, f.consts[n])
 		f.line("GLOBL %s(SB), RODATA|NOPTR, $4", n)
 	}
+	for _, n := range slices.Sorted(maps.Keys(f.wides)) {
+		for i := range 4 {
+			f.line("DATA %s+%d(SB)/8, $0x%08x%08x", n, 8*i, f.wides[n], f.wides[n])
+		}
+		f.line("GLOBL %s(SB), RODATA|NOPTR, $32", n)
+	}
+}
+
+// lanes writes the masks of VMASKMOVPS: those of n lanes begin 4n bytes before the middle.
+func (f *file) lanes() {
+	f.line("")
+	for i := range 8 {
+		f.line("DATA int8lanes<>+%d(SB)/8, $0x%016x", 8*i, []uint64{1<<64 - 1, 0}[i/4])
+	}
+	f.line("GLOBL int8lanes<>(SB), RODATA|NOPTR, $64")
 }
 
 func (f *file) text() string { return f.b.String() }

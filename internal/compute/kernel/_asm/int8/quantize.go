@@ -81,3 +81,93 @@ func quantize512(a *file) {
 	a.op("VZEROUPPER")
 	a.op("RET")
 }
+
+// quantize256 is quantize512 with AVX2.
+func quantize256(a *file) {
+	a.line("")
+	a.line("// func quantizeInt8AVX2(dst *byte, src *float32, blocks int)")
+	a.line("// Requires: AVX2")
+	a.line("TEXT ·quantizeInt8AVX2(SB), NOSPLIT, $0-24")
+	a.op("MOVQ dst+0(FP), DI")
+	a.op("MOVQ src+8(FP), SI")
+	a.op("MOVQ blocks+16(FP), CX")
+	a.op("VMOVDQU %s, Y15", a.wide(0x7fffffff))
+	a.op("VMOVDQU %s, X14", a.wide(0x0d800000)) // int8Tiny = 2^-100
+	a.op("VMOVDQU %s, X13", a.wide(0x7f800000)) // Inf
+	a.op("VMOVDQU %s, X12", a.wide(0x42fe0000)) // 127
+	a.op("VMOVDQU int8order<>(SB), Y11")
+	a.op("VPXOR X10, X10, X10")
+	a.line("")
+	a.line("block:")
+	for i := range 4 {
+		a.op("VMOVUPS %d(SI), Y%d", 32*i, i)
+	}
+	a.say("X4 = the largest absolute value in all lanes, by its bits: NaN is the largest")
+	a.op("VPAND Y15, Y0, Y4")
+	for i := 1; i < 4; i++ {
+		a.op("VPAND Y15, Y%d, Y5", i)
+		a.op("VPMAXUD Y4, Y5, Y4")
+	}
+	a.op("VEXTRACTI128 $1, Y4, X5")
+	a.op("VPMAXUD X4, X5, X4")
+	a.op("VPSHUFD $0x4e, X4, X5")
+	a.op("VPMAXUD X4, X5, X4")
+	a.op("VPSHUFD $0xb1, X4, X5")
+	a.op("VPMAXUD X4, X5, X4")
+	a.say("X5 = d: max/127, 0 below int8Tiny; Y7 = 127/max, Y6 = all ones, both 0 below it and where max is not finite")
+	a.op("VCMPPS $5, X14, X4, X6") // not less, true for NaN
+	a.op("VDIVPS X12, X4, X5")
+	a.op("VPAND X6, X5, X5")
+	a.op("VCMPPS $1, X13, X4, X7") // less than infinity
+	a.op("VPAND X7, X6, X6")
+	a.op("VDIVPS X4, X12, X7")
+	a.op("VPAND X6, X7, X7")
+	a.op("VPBROADCASTD X6, Y6")
+	a.op("VPBROADCASTD X7, Y7")
+	for i := range 4 {
+		a.op("VMULPS Y7, Y%d, Y%d", i, i)
+		a.op("VPAND Y6, Y%d, Y%d", i, i)
+		a.op("VCVTPS2DQ Y%d, Y%d", i, i)
+	}
+	a.say("X8 = the sums of both halves, twice")
+	a.op("VPADDD Y0, Y1, Y8")
+	a.op("VPADDD Y2, Y3, Y9")
+	a.op("VPHADDD Y9, Y8, Y8")
+	a.op("VEXTRACTI128 $1, Y8, X9")
+	a.op("VPADDD X9, X8, X8")
+	a.op("VPHADDD X8, X8, X8")
+	a.op("VPACKSSDW Y1, Y0, Y0")
+	a.op("VPACKSSDW Y3, Y2, Y2")
+	a.op("VPACKSSWB Y2, Y0, Y0")
+	a.op("VPERMD Y0, Y11, Y0")
+	a.op("VMOVDQU Y0, (DI)")
+	a.say("X9 = sum, sum of the first half, of the second, 0")
+	a.op("VPSHUFD $0xb1, X8, X9")
+	a.op("VPADDD X8, X9, X9")
+	a.op("VPSHUFD $0x10, X8, X8")
+	a.op("VPBLENDD $1, X9, X8, X9")
+	a.op("VPBLENDD $8, X10, X9, X9")
+	a.say("d, then -128 times the sums")
+	a.op("VPSUBD X9, X10, X0")
+	a.op("VPSLLD $7, X0, X0")
+	a.op("VPSLLDQ $4, X0, X0")
+	a.op("VPBLENDD $1, X5, X0, X0")
+	a.op("VMOVDQU X0, 32(DI)")
+	a.say("the sums times d, then 0")
+	a.op("VCVTDQ2PS X9, X9")
+	a.op("VMULPS X5, X9, X9")
+	a.op("VPBLENDD $8, X10, X9, X9")
+	a.op("VMOVDQU X9, 48(DI)")
+	a.op("ADDQ $128, SI")
+	a.op("ADDQ $64, DI")
+	a.op("DECQ CX")
+	a.op("JNZ block")
+	a.op("VZEROUPPER")
+	a.op("RET")
+	a.line("")
+	a.line("// the order of words after packing in halves")
+	for i, v := range []uint64{4<<32 | 0, 5<<32 | 1, 6<<32 | 2, 7<<32 | 3} {
+		a.line("DATA int8order<>+%d(SB)/8, $0x%016x", 8*i, v)
+	}
+	a.line("GLOBL int8order<>(SB), RODATA|NOPTR, $32")
+}

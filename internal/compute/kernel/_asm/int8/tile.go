@@ -1,6 +1,9 @@
 package main
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // tileTokens are the numbers of tokens for which there is a function. Sixteen tokens by sixteen rows fill the registers;
 // smaller ones serve the rest, and one token is decoding.
@@ -35,9 +38,9 @@ func tile512(file *file, f *format, tokens int) {
 	t := &tile{file: file, f: f, n: tokens, masks: map[string]int{}}
 	t.allocate()
 	t.line("")
-	t.line("// func %s(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)", funcName(f, tokens))
+	t.line("// func %s(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)", tileName(f, tokens))
 	t.line("// Requires: AVX512F, AVX512BW, AVX512VNNI")
-	t.line("TEXT ·%s(SB), NOSPLIT, $0-56", funcName(f, tokens))
+	t.line("TEXT ·%s(SB), NOSPLIT, $0-56", tileName(f, tokens))
 	t.op("MOVQ y+0(FP), DX")
 	t.op("MOVQ a+16(FP), DI")
 	t.op("MOVQ stride+24(FP), AX")
@@ -74,6 +77,8 @@ func tile512(file *file, f *format, tokens int) {
 	t.op("VZEROUPPER")
 	t.op("RET")
 }
+
+func tileName(f *format, tokens int) string { return fmt.Sprintf("tile%sx%dAVX512", f.name, tokens) }
 
 // loadMasks loads the masks that have a register.
 func (t *tile) loadMasks() {
