@@ -125,7 +125,11 @@ func TestVerify(t *testing.T) {
 
 // TestRepair: the receipt's own arithmetic replaces a total, and every other check then judges the repaired answer.
 func TestRepair(t *testing.T) {
-	tk, err := Load("receipts", numtest.Shared(t, "data/tasks/receipts"))
+	files, _, err := openRecipe("receipts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk, err := parseTask(files)
 	if err != nil {
 		t.Fatal(err)
 	}

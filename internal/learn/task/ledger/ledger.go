@@ -32,6 +32,8 @@ type Sample struct {
 	ID    string
 	Text  string
 	Entry Entry
+
+	combination string // of frame, thing and party: belongs to one split
 }
 
 // The splits. Teacher is the pool on which a built-in teacher learns; students and exams never see it.
@@ -49,9 +51,9 @@ var shares = []struct {
 	below uint32
 }{{Teacher, 11}, {Train, 15}, {Dev, 16}, {Val, 20}}
 
-func splitOf(frame, thing, party string) string {
+func splitOf(combination string) string {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%s|%s|%s", frame, thing, party)
+	h.Write([]byte(combination))
 	// The low bits of FNV-1a hang on the last bytes alone; fold the high ones in.
 	x := h.Sum32()
 	x ^= x >> 15
@@ -84,12 +86,13 @@ func Generate(seed uint64, split string, n int) ([]Sample, error) {
 	seen := make(map[string]bool, n)
 	out := make([]Sample, 0, n)
 	for len(out) < n {
-		text, entry, ok := w.sample(split)
-		if !ok || seen[text] {
+		s, ok := w.sample(split)
+		if !ok || seen[s.Text] {
 			continue
 		}
-		seen[text] = true
-		out = append(out, Sample{ID: fmt.Sprintf("%s-%04d", split, len(out)+1), Text: text, Entry: entry})
+		seen[s.Text] = true
+		s.ID = fmt.Sprintf("%s-%04d", split, len(out)+1)
+		out = append(out, s)
 	}
 	return out, nil
 }

@@ -18,7 +18,7 @@ func pick[T any](w *writer, from []T) T { return from[w.IntN(len(from))] }
 func (w *writer) chance(p int) bool { return w.IntN(100) < p }
 
 // sample draws a sentence; it is not ok where its combination belongs to another split.
-func (w *writer) sample(split string) (text string, e Entry, ok bool) {
+func (w *writer) sample(split string) (s Sample, ok bool) {
 	l, zh := &english, false
 	if w.chance(45) {
 		l, zh = &chinese, true
@@ -26,9 +26,11 @@ func (w *writer) sample(split string) (text string, e Entry, ok bool) {
 	event := pick(w, events)
 	n := w.IntN(len(l.frames[event]))
 	what, party := w.subject(l, event)
-	if splitOf(fmt.Sprint(event, n, zh), what.name, party) != split {
-		return "", Entry{}, false
+	combination := fmt.Sprintf("%s %d %v|%s|%s", event, n, zh, what.name, party)
+	if splitOf(combination) != split {
+		return Sample{}, false
 	}
+	var e Entry
 	means := pick(w, l.means)
 	if event == "borrow" || event == "repay" {
 		means = pick(w, l.means[3:7]) // loans move through a bank
@@ -36,7 +38,7 @@ func (w *writer) sample(split string) (text string, e Entry, ok bool) {
 	e.Debit, e.Credit = accounts(event, what.account, means.account)
 	e.Party = party
 
-	text = l.frames[event][n]
+	text := l.frames[event][n]
 	if w.chance(30) {
 		text += space(zh) + pick(w, l.tails)
 	}
@@ -59,7 +61,7 @@ func (w *writer) sample(split string) (text string, e Entry, ok bool) {
 			text = string(first-'a'+'A') + text[1:]
 		}
 	}
-	return text, e, true
+	return Sample{Text: text, Entry: e, combination: combination}, true
 }
 
 // commas mends what a closing comma meets.
