@@ -86,7 +86,7 @@ func parseTask(files fs.FS) (*Task, error) {
 		fmt.Fprintf(h, "%s %d\n", name, len(b))
 		h.Write(b)
 	}
-	t := &Task{Hash: hex.EncodeToString(h.Sum(nil))}
+	t := &Task{Hash: hex.EncodeToString(h.Sum(nil)), Schema: text["schema.json"]}
 	var err error
 	if t.Recipe, err = ParseRecipe(text["recipe.yaml"]); err != nil {
 		return nil, err
@@ -143,15 +143,6 @@ func compileSchema(text []byte, names []string) (*jsonschema.Schema, map[string]
 		kinds[name], _ = p.Type.(string)
 	}
 	return schema, kinds, nil
-}
-
-// SchemaText is schema.json of an embedded recipe or a folder, for a decoder that is bound by it.
-func SchemaText(recipe string) ([]byte, error) {
-	files, _, err := openRecipe(recipe)
-	if err != nil {
-		return nil, err
-	}
-	return fs.ReadFile(files, "schema.json")
 }
 
 // findExamples looks the recipe's examples up in the dev split and makes sure that they have gold.

@@ -37,6 +37,7 @@ const RoleGoldTrained = "gold-trained"
 type Task struct {
 	Recipe Recipe
 	Hash   string // SHA-256 of recipe.yaml, prompt.md and schema.json
+	Schema []byte // schema.json, for a decoder that is bound by it
 
 	prompt   *prompt // prompt.md
 	student  *prompt // student.prompt of the recipe
