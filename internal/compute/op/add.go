@@ -10,13 +10,13 @@ import (
 // dx += dz, dy += dz.
 func Add(p *Pass, x, y *tensor.Tensor) *tensor.Tensor {
 	if p.Tape == nil {
-		addRows(p, x.Data, y.Data, x.Cols, x.Rows)
+		p.addRows(x.Data, y.Data, x.Cols)
 		x.Changed()
 		return x
 	}
 	z := p.New(x.Rows, x.Cols)
 	copy(z.Data, x.Data)
-	addRows(p, z.Data, y.Data, x.Cols, x.Rows)
+	p.addRows(z.Data, y.Data, x.Cols)
 	p.Tape.push(&add{z, x, y})
 	return z
 }
@@ -26,15 +26,20 @@ type add struct{ z, x, y *tensor.Tensor }
 func (s *add) output() *tensor.Tensor { return s.z }
 
 func (s *add) backward(p *Pass) {
-	addRows(p, p.Run.Zeroed(s.x), s.z.Grad, s.z.Cols, s.z.Rows)
-	addRows(p, p.Run.Zeroed(s.y), s.z.Grad, s.z.Cols, s.z.Rows)
+	p.addRows(p.Run.Zeroed(s.x), s.z.Grad, s.z.Cols)
+	p.addRows(p.Run.Zeroed(s.y), s.z.Grad, s.z.Cols)
 }
 
 // addRows sets x += y over rows of n values.
-func addRows(p *Pass, x, y []float32, n, rows int) {
-	if rows == 1 {
-		kernel.Add(x, y)
-		return
-	}
-	p.Run.Rows(rows, func(lo, hi, _ int) { kernel.Add(x[lo*n:hi*n], y[lo*n:hi*n]) })
+func (p *Pass) addRows(x, y []float32, n int) {
+	p.again.add = addRows{x, y, n}
+	p.Run.RunRows(len(x)/n, &p.again.add)
 }
+
+type addRows struct {
+	x, y []float32
+	n    int
+}
+
+// Rows adds rows [lo, hi).
+func (j *addRows) Rows(lo, hi, _ int) { kernel.Add(j.x[lo*j.n:hi*j.n], j.y[lo*j.n:hi*j.n]) }

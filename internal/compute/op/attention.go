@@ -45,28 +45,40 @@ func Attention(p *Pass, layer int, hs Heads, q, k, v *tensor.Tensor) *tensor.Ten
 
 // attendCached computes the rows of one sequence against its cache.
 func attendCached(p *Pass, hs Heads, kv *KV, s Seq, y, q *tensor.Tensor) {
-	g := hs.Query / hs.KV
 	if s.Hi-s.Lo == 1 { // decoding: the heads of a group are the rows of one product
-		j := decodeJob{p, hs, kv, s, y, q}
-		p.Run.Pool.Run(&j, hs.KV)
+		p.again.decode = decodeJob{p, hs, kv, s, y, q}
+		p.Run.Pool.Run(&p.again.decode, hs.KV)
 		return
 	}
 	tiles := (s.Hi - s.Lo + queryTile - 1) / queryTile
-	p.Run.Rows(hs.Query*tiles, func(a, b, worker int) {
-		for i := a; i < b; i++ {
-			h, lo := i%hs.Query, s.Lo+(tiles-1-i/hs.Query)*queryTile // long tiles first
-			m := min(queryTile, s.Hi-lo)
-			n := int(p.Batch.Pos[lo+m-1]) + 1
-			w := p.Run.Scratch(worker, m*n)
-			kv.scores(w, n, q.Data[lo*q.Cols+h*hs.Key:], q.Cols, h/g, m, n)
-			for r := range m {
-				causalSoftmax(w[r*n:(r+1)*n], int(p.Batch.Pos[lo+r])+1, hs.Scale)
-			}
-			kv.mix(y.Data[lo*y.Cols+h*hs.Value:], y.Cols, w, n, h/g, m, n)
-		}
-	})
+	p.again.tiles = tilesJob{decodeJob{p, hs, kv, s, y, q}, tiles}
+	p.Run.RunRows(hs.Query*tiles, &p.again.tiles)
 }
 
+// tilesJob computes the tiles of query rows of every head.
+type tilesJob struct {
+	decodeJob
+	tiles int // a head
+}
+
+// Rows computes tiles [a, b), counted through the heads, the last rows of the sequence first: their tiles are long.
+func (j *tilesJob) Rows(a, b, worker int) {
+	hs, pos, q, y := j.hs, j.p.Batch.Pos, j.q, j.y
+	g := hs.Query / hs.KV
+	for i := a; i < b; i++ {
+		h, lo := i%hs.Query, j.s.Lo+(j.tiles-1-i/hs.Query)*queryTile
+		m := min(queryTile, j.s.Hi-lo)
+		n := int(pos[lo+m-1]) + 1
+		w := j.p.Run.Scratch(worker, m*n)
+		j.kv.scores(w, n, q.Data[lo*q.Cols+h*hs.Key:], q.Cols, h/g, m, n)
+		for r := range m {
+			causalSoftmax(w[r*n:(r+1)*n], int(pos[lo+r])+1, hs.Scale)
+		}
+		j.kv.mix(y.Data[lo*y.Cols+h*hs.Value:], y.Cols, w, n, h/g, m, n)
+	}
+}
+
+// decodeJob computes one row of a sequence against its cache, a key/value head a part.
 type decodeJob struct {
 	p    *Pass
 	hs   Heads

@@ -14,7 +14,7 @@ type Latent struct {
 
 // LatentUp is the up-projection W^UKV, [H·(N+V), L], with the per-head packed parts that the absorbed form multiplies.
 type LatentUp struct {
-	W *tensor.Dense
+	W tensor.Weight
 
 	shape Latent
 	keys  []float32 // per head panels of W^UK [N, L] over its columns: q·W^UK
@@ -22,17 +22,23 @@ type LatentUp struct {
 }
 
 // NewLatentUp wraps w, whose rows are per head [N rows of W^UK | V rows of W^UV].
-func NewLatentUp(w *tensor.Dense, shape Latent) *LatentUp { return &LatentUp{W: w, shape: shape} }
+func NewLatentUp(w tensor.Weight, shape Latent) *LatentUp { return &LatentUp{W: w, shape: shape} }
 
-// pack makes the absorbed form's panels, once: a model that is loaded for answering does not learn.
+// Changed says that W was written: the absorbed form's panels are packed again when next needed.
+func (u *LatentUp) Changed() { u.keys, u.vals = nil, nil }
+
+// pack makes the absorbed form's panels, once after every change.
 func (u *LatentUp) pack() {
 	s := u.shape
+	head := make([]float32, (s.Nope+s.Value)*s.Rank)
 	nk, nv := kernel.PanelsF32(s.Rank, s.Nope), kernel.PanelsF32(s.Value, s.Rank)
 	u.keys, u.vals = make([]float32, s.Heads*nk), make([]float32, s.Heads*nv)
 	for h := range s.Heads {
-		w := u.W.Data[h*(s.Nope+s.Value)*s.Rank:]
-		kernel.PackColsF32(u.keys[h*nk:], w, s.Nope, s.Rank, s.Rank)
-		kernel.PackRowsF32(u.vals[h*nv:], w[s.Nope*s.Rank:], s.Value, s.Rank, s.Rank)
+		for i := range s.Nope + s.Value {
+			u.W.Decode(head[i*s.Rank:(i+1)*s.Rank], h*(s.Nope+s.Value)+i)
+		}
+		kernel.PackColsF32(u.keys[h*nk:], head, s.Nope, s.Rank, s.Rank)
+		kernel.PackRowsF32(u.vals[h*nv:], head[s.Nope*s.Rank:], s.Value, s.Rank, s.Rank)
 	}
 }
 
@@ -68,19 +74,28 @@ func latentAbsorbed(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) *
 			copy(qs.Row(t)[h*wide+s.Rank:(h+1)*wide], q.Row(t)[h*head+s.Nope:])
 		}
 	}
-	p.Run.Rows(s.Heads, func(lo, hi, _ int) {
-		for h := lo; h < hi; h++ {
-			kernel.GemmF32(qs.Data[h*wide:], qs.Cols, q.Data[h*head:], q.Cols, up.keys[h*nk:], q.Rows, s.Nope, s.Rank, false)
-		}
-	})
+	p.again.heads = headsJob{y: qs, x: q, w: up.keys, stepY: wide, stepX: head, stepW: nk, in: s.Nope, out: s.Rank}
+	p.Run.RunRows(s.Heads, &p.again.heads)
 	z := Attention(p, layer, Heads{Query: s.Heads, KV: 1, Key: wide, Value: s.Rank, Scale: s.Scale}, qs, k, c)
 	y := p.New(q.Rows, s.Heads*s.Value)
-	p.Run.Rows(s.Heads, func(lo, hi, _ int) {
-		for h := lo; h < hi; h++ {
-			kernel.GemmF32(y.Data[h*s.Value:], y.Cols, z.Data[h*s.Rank:], z.Cols, up.vals[h*nv:], q.Rows, s.Rank, s.Value, false)
-		}
-	})
+	p.again.heads = headsJob{y: y, x: z, w: up.vals, stepY: s.Value, stepX: s.Rank, stepW: nv, in: s.Rank, out: s.Value}
+	p.Run.RunRows(s.Heads, &p.again.heads)
 	return y
+}
+
+// headsJob multiplies the part of x that belongs to a head by that head's own matrix: y[t,h] = W_h·x[t,h].
+type headsJob struct {
+	y, x                *tensor.Tensor
+	w                   []float32 // panels of each head
+	stepY, stepX, stepW int       // from head to head
+	in, out             int
+}
+
+// Rows computes heads [lo, hi).
+func (j *headsJob) Rows(lo, hi, _ int) {
+	for h := lo; h < hi; h++ {
+		kernel.GemmF32(j.y.Data[h*j.stepY:], j.y.Cols, j.x.Data[h*j.stepX:], j.x.Cols, j.w[h*j.stepW:], j.x.Rows, j.in, j.out, false)
+	}
 }
 
 // expandLatent splits kv [T, H·(N+V)] into values and keys, and appends the shared rotated part to each key.

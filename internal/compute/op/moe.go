@@ -29,9 +29,10 @@ type Choice struct {
 // s = softmax(z) or σ(z); the choice is by s + bias, within the best groups (of a group's score: the sum of its
 // two best with a bias, its best without); g = s of the chosen, divided by their sum if Normalize, times Scale.
 func Route(p *Pass, z *tensor.Tensor, g Gate) Choice {
-	c := Choice{Experts: make([]int32, z.Rows*g.TopK), Weights: p.New(z.Rows, g.TopK)}
+	c := Choice{Experts: ownInts(p, &p.again.chosen, z.Rows*g.TopK), Weights: p.New(z.Rows, g.TopK)}
 	score := p.New(z.Rows, z.Cols)
-	pick := make([]float32, z.Cols)
+	pick := p.Run.Scratch(0, z.Cols+g.Groups)
+	pick, groups := pick[:z.Cols], pick[z.Cols:]
 	for t := range z.Rows {
 		s := score.Row(t)
 		copy(s, z.Row(t))
@@ -41,7 +42,7 @@ func Route(p *Pass, z *tensor.Tensor, g Gate) Choice {
 			kernel.Add(pick, g.Bias)
 		}
 		chosen := c.Experts[t*g.TopK : (t+1)*g.TopK]
-		g.limitGroups(pick)
+		g.limitGroups(pick, groups)
 		topK(chosen, pick)
 		g.weigh(c.Weights.Row(t), s, chosen)
 	}
@@ -61,13 +62,12 @@ func (g *Gate) score(s []float32) {
 	}
 }
 
-// limitGroups sets the scores outside the best groups to -Inf.
-func (g *Gate) limitGroups(pick []float32) {
+// limitGroups sets the scores outside the best groups to -Inf. best, [Groups], is scratch.
+func (g *Gate) limitGroups(pick, best []float32) {
 	if g.Groups <= 1 || g.Keep >= g.Groups {
 		return
 	}
 	size := len(pick) / g.Groups
-	best := make([]float32, g.Groups)
 	for i := range best {
 		first, second := float32(math.Inf(-1)), float32(math.Inf(-1))
 		for _, v := range pick[i*size : (i+1)*size] {
@@ -82,13 +82,16 @@ func (g *Gate) limitGroups(pick []float32) {
 			best[i] += second
 		}
 	}
-	keep := make([]int32, g.Keep)
-	topK(keep, best)
-	for i := range g.Groups {
-		if !contains(keep, int32(i)) {
-			for j := i * size; j < (i+1)*size; j++ {
-				pick[j] = float32(math.Inf(-1))
+	for range g.Groups - g.Keep {
+		worst := 0 // of equals the later one
+		for i, v := range best {
+			if v <= best[worst] {
+				worst = i
 			}
+		}
+		best[worst] = float32(math.Inf(1))
+		for j := worst * size; j < (worst+1)*size; j++ {
+			pick[j] = float32(math.Inf(-1))
 		}
 	}
 }
@@ -192,12 +195,11 @@ func Experts(p *Pass, x *tensor.Tensor, c Choice, experts []Expert) *tensor.Tens
 	y := p.New(x.Rows, x.Cols)
 	clear(y.Data)
 	k := c.Weights.Cols
-	rows := make([][]int32, len(experts)) // places in Choice.Experts, in order
-	for i, e := range c.Experts {
-		rows[e] = append(rows[e], int32(i))
-	}
-	for e, places := range rows {
-		if len(places) == 0 {
+	byExpert, ends := group(p, c.Experts, len(experts))
+	lo := int32(0)
+	for e, hi := range ends {
+		places := byExpert[lo:hi]
+		if lo = hi; len(places) == 0 {
 			continue
 		}
 		in := gather(p, x, places, k)
@@ -206,6 +208,25 @@ func Experts(p *Pass, x *tensor.Tensor, c Choice, experts []Expert) *tensor.Tens
 		scatter(p, y, out, c, places, k)
 	}
 	return y
+}
+
+// group returns the places in chosen of expert 0, then those of expert 1 and so on, and where each expert's end.
+func group(p *Pass, chosen []int32, experts int) (places, ends []int32) {
+	places, ends = ownInts(p, &p.again.places, len(chosen)), ownInts(p, &p.again.ends, experts)
+	clear(ends)
+	for _, e := range chosen {
+		ends[e]++
+	}
+	begin := int32(0)
+	for e, n := range ends {
+		ends[e] = begin
+		begin += n
+	}
+	for i, e := range chosen { // a begin that moves becomes the end
+		places[ends[e]] = int32(i)
+		ends[e]++
+	}
+	return places, ends
 }
 
 // gather copies the rows of x that the places (row·k + i) name.

@@ -13,11 +13,47 @@ import (
 	"retort/internal/compute/tensor"
 )
 
-// A Pass is one run of a model over a Batch.
+// A Pass is one run of a model over a Batch. One that answers may be used again for the next Batch, and then allocates
+// nothing.
 type Pass struct {
 	Run   *tensor.Run
 	Tape  *Tape // nil when no gradients are wanted
 	Batch *Batch
+
+	again memory
+}
+
+// memory is what ops without a tape use again and again: the step of each op at work, and slices of integers.
+type memory struct {
+	add    addRows
+	norm   rmsNorm
+	rope   rope
+	swiGLU swiGLU
+	decode decodeJob
+	tiles  tilesJob
+	heads  headsJob
+	chosen []int32
+	places []int32
+	ends   []int32
+}
+
+// own returns a step that a tape may keep, or without a tape the one at again.
+func own[S any](p *Pass, again *S) *S {
+	if p.Tape == nil {
+		return again
+	}
+	return new(S)
+}
+
+// ownInts returns n integers that a tape may keep, or without a tape those at again. Their content is not set.
+func ownInts(p *Pass, again *[]int32, n int) []int32 {
+	if p.Tape != nil {
+		return make([]int32, n)
+	}
+	if cap(*again) < n {
+		*again = make([]int32, n+n/4)
+	}
+	return (*again)[:n]
 }
 
 // New returns a [rows, cols] tensor whose content is not set.

@@ -14,28 +14,27 @@ import (
 // Source: Zhang and Sennrich 2019, arXiv 1910.07467.
 func RMSNorm(p *Pass, x *tensor.Tensor, w *tensor.Vector, eps float32) *tensor.Tensor {
 	y := p.New(x.Rows, x.Cols)
-	if x.Rows == 1 {
-		normRows(y, x, w, eps, 0, 1)
-	} else {
-		p.Run.Rows(x.Rows, func(lo, hi, _ int) { normRows(y, x, w, eps, lo, hi) })
-	}
+	s := own(p, &p.again.norm)
+	*s = rmsNorm{y, x, w, eps}
+	p.Run.RunRows(x.Rows, s)
 	if p.Tape != nil {
-		p.Tape.push(&rmsNorm{y, x, w, eps})
+		p.Tape.push(s)
 	}
 	return y
-}
-
-func normRows(y, x *tensor.Tensor, w *tensor.Vector, eps float32, lo, hi int) {
-	d := len(w.Data)
-	for i := lo * x.Cols; i < hi*x.Cols; i += d {
-		kernel.RMSNorm(y.Data[i:i+d], x.Data[i:i+d], w.Data, eps)
-	}
 }
 
 type rmsNorm struct {
 	y, x *tensor.Tensor
 	w    *tensor.Vector
 	eps  float32
+}
+
+// Rows is the forward pass of rows [lo, hi).
+func (s *rmsNorm) Rows(lo, hi, _ int) {
+	d := len(s.w.Data)
+	for i := lo * s.x.Cols; i < hi*s.x.Cols; i += d {
+		kernel.RMSNorm(s.y.Data[i:i+d], s.x.Data[i:i+d], s.w.Data, s.eps)
+	}
 }
 
 func (s *rmsNorm) output() *tensor.Tensor { return s.y }

@@ -46,8 +46,9 @@ func Rope(p *Pass, x *tensor.Tensor, r *RopeTable, d, at int) {
 		most = max(most, pos)
 	}
 	r.grow(int(most) + 1)
-	s := &rope{x: x, r: r, pos: p.Batch.Pos, d: d, at: at}
-	s.rotate(p, x.Data, 1)
+	s := own(p, &p.again.rope)
+	*s = rope{p: p, x: x, r: r, pos: p.Batch.Pos, d: d, at: at, data: x.Data}
+	p.Run.RunRows(x.Rows, s)
 	x.Changed()
 	if p.Tape != nil {
 		p.Tape.push(s)
@@ -55,38 +56,36 @@ func Rope(p *Pass, x *tensor.Tensor, r *RopeTable, d, at int) {
 }
 
 type rope struct {
+	p     *Pass
 	x     *tensor.Tensor
 	r     *RopeTable
 	pos   []int32
 	d, at int
+	data  []float32 // what is rotated: the data, or the gradient and then backwards
+	back  bool
 }
 
 func (s *rope) output() *tensor.Tensor { return nil } // the tensor belongs to the op that made it
 
 func (s *rope) backward(p *Pass) {
 	if s.x.Grad != nil {
-		s.rotate(p, s.x.Grad, -1)
+		s.data, s.back = s.x.Grad, true
+		p.Run.RunRows(s.x.Rows, s)
 	}
 }
 
-func (s *rope) rotate(p *Pass, data []float32, sign float32) {
-	if s.x.Rows == 1 {
-		s.rows(data, sign, 0, 1, p.Run.Scratch(0, len(s.r.freq)))
-		return
-	}
-	p.Run.Rows(s.x.Rows, func(lo, hi, worker int) { s.rows(data, sign, lo, hi, p.Run.Scratch(worker, len(s.r.freq))) })
-}
-
-func (s *rope) rows(data []float32, sign float32, lo, hi int, back []float32) {
-	half := len(s.r.freq)
+// Rows rotates rows [lo, hi).
+func (s *rope) Rows(lo, hi, worker int) {
+	half, data := len(s.r.freq), s.data
+	minus := s.p.Run.Scratch(worker, half)
 	for t := lo; t < hi; t++ {
 		pos := int(s.pos[t])
 		cos, sin := s.r.cos[pos*half:(pos+1)*half], s.r.sin[pos*half:(pos+1)*half]
-		if sign < 0 {
+		if s.back {
 			for i, v := range sin {
-				back[i] = -v
+				minus[i] = -v
 			}
-			sin = back
+			sin = minus
 		}
 		for i := t*s.x.Cols + s.at; i < (t+1)*s.x.Cols; i += s.d {
 			if s.r.Pairs {

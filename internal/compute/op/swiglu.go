@@ -11,21 +11,22 @@ import (
 // Source: Shazeer 2020, arXiv 2002.05202.
 func SwiGLU(p *Pass, gate, up *tensor.Tensor) *tensor.Tensor {
 	y := p.New(gate.Rows, gate.Cols)
-	n := gate.Cols
-	if gate.Rows == 1 {
-		kernel.SwiGLU(y.Data, gate.Data, up.Data)
-	} else {
-		p.Run.Rows(gate.Rows, func(lo, hi, _ int) {
-			kernel.SwiGLU(y.Data[lo*n:hi*n], gate.Data[lo*n:hi*n], up.Data[lo*n:hi*n])
-		})
-	}
+	s := own(p, &p.again.swiGLU)
+	*s = swiGLU{y, gate, up}
+	p.Run.RunRows(gate.Rows, s)
 	if p.Tape != nil {
-		p.Tape.push(&swiGLU{y, gate, up})
+		p.Tape.push(s)
 	}
 	return y
 }
 
 type swiGLU struct{ y, gate, up *tensor.Tensor }
+
+// Rows is the forward pass of rows [lo, hi).
+func (s *swiGLU) Rows(lo, hi, _ int) {
+	a, b := lo*s.y.Cols, hi*s.y.Cols
+	kernel.SwiGLU(s.y.Data[a:b], s.gate.Data[a:b], s.up.Data[a:b])
+}
 
 func (s *swiGLU) output() *tensor.Tensor { return s.y }
 

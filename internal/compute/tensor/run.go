@@ -90,28 +90,41 @@ func (r *Run) Scratch(worker, n int) []float32 {
 	return r.scratch[worker][:n]
 }
 
-// rowsJob runs a function over ranges of rows.
+// RowsJob is a loop over independent rows: Rows does [lo, hi).
+type RowsJob interface{ Rows(lo, hi, worker int) }
+
+// RowsFunc makes a RowsJob of a function.
+type RowsFunc func(lo, hi, worker int)
+
+// Rows calls f.
+func (f RowsFunc) Rows(lo, hi, worker int) { f(lo, hi, worker) }
+
+// rowsJob cuts a RowsJob into parts.
 type rowsJob struct {
 	n, step int
-	f       func(lo, hi, worker int)
+	job     RowsJob
 }
 
-func (j *rowsJob) Part(i, worker int) { j.f(i*j.step, min((i+1)*j.step, j.n), worker) }
+func (j *rowsJob) Part(i, worker int) { j.job.Rows(i*j.step, min((i+1)*j.step, j.n), worker) }
 
 // Rows calls f on ranges that together cover n rows, on all workers, and returns when all are done. It is for
 // loops over independent rows; one row is a plain call.
-func (r *Run) Rows(n int, f func(lo, hi, worker int)) {
+func (r *Run) Rows(n int, f func(lo, hi, worker int)) { r.RunRows(n, RowsFunc(f)) }
+
+// RunRows is Rows for a job whose memory the caller has already: a function with its variables is an allocation,
+// which each token of an answer would pay again.
+func (r *Run) RunRows(n int, job RowsJob) {
 	if n == 0 {
 		return
 	}
 	step := max(1, (n+4*r.Pool.Threads()-1)/(4*r.Pool.Threads()))
 	if n == 1 || r.Pool.Threads() == 1 {
-		f(0, n, 0)
+		job.Rows(0, n, 0)
 		return
 	}
-	r.rows = rowsJob{n: n, step: step, f: f}
+	r.rows = rowsJob{n: n, step: step, job: job}
 	r.Pool.Run(&r.rows, (n+step-1)/step)
-	r.rows.f = nil
+	r.rows.job = nil
 }
 
 // convertJob fills the converted form of a tensor, a range of rows a part.

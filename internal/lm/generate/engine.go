@@ -26,11 +26,15 @@ type Engine struct {
 	run       *tensor.Run
 	halfCache bool
 	batch     op.Batch
+	pass      op.Pass // over batch
+	rows      []int   // whose logits are wanted
 }
 
 // New returns an Engine over m with the workers of pool; halfCache keeps keys and values in bf16.
 func New(m *model.Model, pool *par.Pool, halfCache bool) *Engine {
-	return &Engine{Model: m, run: tensor.NewRun(pool), halfCache: halfCache}
+	e := &Engine{Model: m, run: tensor.NewRun(pool), halfCache: halfCache}
+	e.pass.Run, e.pass.Batch = e.run, &e.batch
+	return e
 }
 
 // Threads returns the number of workers.
@@ -164,15 +168,14 @@ func (e *Engine) add(s *Sequence, tokens []int32) {
 
 // forward runs the batch; if wanted, the logits of each sequence's last row are copied out.
 func (e *Engine) forward(wanted bool, logits ...[]float32) {
-	p := &op.Pass{Run: e.run, Batch: &e.batch}
-	x := e.Model.Hidden(p)
+	x := e.Model.Hidden(&e.pass)
 	if wanted {
-		rows := make([]int, len(e.batch.Seqs))
-		for i, s := range e.batch.Seqs {
-			rows[i] = s.Hi - 1
+		e.rows = e.rows[:0]
+		for _, s := range e.batch.Seqs {
+			e.rows = append(e.rows, s.Hi-1)
 		}
-		z := op.Logits(p, x, e.Model.Head, rows)
-		for i := range rows {
+		z := op.Logits(&e.pass, x, e.Model.Head, e.rows)
+		for i := range e.rows {
 			copy(logits[i], z.Row(i))
 		}
 	}
@@ -193,8 +196,7 @@ func (e *Engine) Score(ctx context.Context, tokens []int32, each func(row int, l
 		end := min(at+prefillChunk, len(tokens))
 		e.begin()
 		e.add(s, tokens[at:end])
-		p := &op.Pass{Run: e.run, Batch: &e.batch}
-		x := e.Model.Hidden(p)
+		x := e.Model.Hidden(&e.pass)
 		const slice = 128 // rows whose logits exist at once
 		for lo := 0; lo < end-at; lo += slice {
 			rows := make([]int, min(slice, end-at-lo))
@@ -202,7 +204,7 @@ func (e *Engine) Score(ctx context.Context, tokens []int32, each func(row int, l
 				rows[i] = lo + i
 			}
 			mark := e.run.Mark()
-			z := op.Logits(p, x, e.Model.Head, rows)
+			z := op.Logits(&e.pass, x, e.Model.Head, rows)
 			for i := range rows {
 				each(at+lo+i, z.Row(i))
 			}
