@@ -199,11 +199,11 @@ func chooseLeftmost(text string, hits []hit) []hit {
 	return chosen
 }
 
-// touchesWord reports whether s ends (or starts) with a letter, mark, digit or underscore.
+// touchesWord reports whether s ends (or starts) with a character of a word, \w in Rust's regex.
 func touchesWord(s string, end bool) bool {
 	r, n := utf8.DecodeRuneInString(s)
 	if end {
 		r, n = utf8.DecodeLastRuneInString(s)
 	}
-	return n > 0 && (r == '_' || classes()[r]&(letter|number|mark) != 0)
+	return n > 0 && unicode.In(r, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control)
 }

@@ -47,25 +47,12 @@ type hfModel struct {
 	Suffix       *string        `json:"end_of_word_suffix"`
 }
 
-// UnmarshalJSON refuses other models by their name rather than by the shape of their vocabulary.
-func (m *hfModel) UnmarshalJSON(data []byte) error {
-	var head struct{ Type string }
-	if err := json.Unmarshal(data, &head); err != nil {
-		return err
-	}
-	if head.Type != "BPE" && head.Type != "" {
-		return fmt.Errorf("model type %q, want BPE", head.Type)
-	}
-	type plain hfModel
-	return json.Unmarshal(data, (*plain)(m))
-}
-
 // hfMerges are the merges as "left right", which files write so or as ["left", "right"].
 type hfMerges []string
 
 func (m *hfMerges) UnmarshalJSON(data []byte) error {
-	if err := json.Unmarshal(data, (*[]string)(m)); err == nil {
-		return nil
+	if !bytes.HasPrefix(bytes.TrimLeft(bytes.TrimPrefix(data, []byte("[")), " \t\r\n"), []byte("[")) {
+		return json.Unmarshal(data, (*[]string)(m))
 	}
 	var pairs [][]string
 	if err := json.Unmarshal(data, &pairs); err != nil {
@@ -118,7 +105,15 @@ func FromJSON(file, config []byte) (*Tokenizer, error) {
 func fromJSON(file, config []byte) (*Tokenizer, error) {
 	var f hfFile
 	if err := json.Unmarshal(file, &f); err != nil {
+		// Other models keep their vocabulary in other shapes: better to name the model than the shape.
+		var head struct{ Model struct{ Type string } }
+		if json.Unmarshal(file, &head) == nil && head.Model.Type != "BPE" && head.Model.Type != "" {
+			return nil, fmt.Errorf("model type %q, want BPE", head.Model.Type)
+		}
 		return nil, err
+	}
+	if f.Model.Type != "BPE" && f.Model.Type != "" {
+		return nil, fmt.Errorf("model type %q, want BPE", f.Model.Type)
 	}
 	if m := &f.Model; m.Prefix != nil && *m.Prefix != "" || m.Suffix != nil && *m.Suffix != "" {
 		return nil, fmt.Errorf("model with continuing_subword_prefix or end_of_word_suffix")
@@ -162,7 +157,11 @@ func (t *Tokenizer) hfVocabulary(f *hfFile, spelled spelling) error {
 			return err
 		}
 	}
-	for _, a := range f.AddedTokens {
+	for i := range f.AddedTokens {
+		a := &f.AddedTokens[i]
+		if id, ok := f.Model.Vocab[a.Content]; ok {
+			a.ID = id // HF, too, believes the model
+		}
 		if err := check(a.Content, a.ID); err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ type scratch struct {
 }
 
 const (
-	cacheSlots = 8192 // 64 bytes each
+	cacheSlots = 16384 // 64 bytes each
 	cachedIDs  = 9
 	cachedWord = 23 // bytes
 )

