@@ -53,19 +53,15 @@ func matMulInt8Generic(f PanelFormat, y []float32, ldy int, a []byte, stride, co
 	}
 }
 
-// genericBlock is a block of a panel as the loop over tokens wants it.
+// genericBlock is a block of a panel and the scales of its rows.
 type genericBlock struct {
 	PanelBlock
-	w           [Panel][32]int32 // code << shift
 	scale, plus [Panel][2]float32
 }
 
 func (b *genericBlock) load(f PanelFormat, l *panelLayout, panel []byte, i int) {
 	f.Unpack(&b.PanelBlock, panel, i)
 	for r := range Panel {
-		for k := range b.w[r] {
-			b.w[r][k] = int32(b.Q[r][k/4]>>(k%4*8)&255) << l.shift
-		}
 		b.scale[r], b.plus[r] = l.scales(&b.PanelBlock, r)
 	}
 }
@@ -84,24 +80,31 @@ func (b *genericBlock) add(l *panelLayout, acc *[Panel]float32, line []byte) {
 		c = [2]int32{whole(40), whole(44)}
 	}
 	for r := range Panel {
-		w := &b.w[r]
-		d0, d1 := c[0], c[1]
-		for k := range 16 {
-			d0 += q[k] * w[k]
-			d1 += q[16+k] * w[16+k]
-		}
-		scale, add := &b.scale[r], &b.plus[r]
+		w := &b.Q[r]
+		d0 := dot16((*[16]int32)(q[:16]), (*[4]uint32)(w[:4]))<<l.shift + c[0]
+		d1 := dot16((*[16]int32)(q[16:]), (*[4]uint32)(w[4:]))<<l.shift + c[1]
+		scale, plus := &b.scale[r], &b.plus[r]
 		switch {
 		case l.halves && l.min:
 			acc[r] += (float32(d0)*scale[0] + float32(d1)*scale[1]) * d
-			acc[r] += field(52)*add[0] + field(56)*add[1]
+			acc[r] += field(52)*plus[0] + field(56)*plus[1]
 		case l.halves:
 			acc[r] += (float32(d0)*scale[0] + float32(d1)*scale[1]) * d
 		case l.min:
 			acc[r] += float32(d0+d1) * d * scale[0]
-			acc[r] += field(48) * add[0]
+			acc[r] += field(48) * plus[0]
 		default:
 			acc[r] += float32(d0+d1) * d * scale[0]
 		}
 	}
+}
+
+// dot16 is the dot product of 16 numbers with 16 codes, four a word.
+func dot16(q *[16]int32, w *[4]uint32) int32 {
+	a, b, c, d := w[0], w[1], w[2], w[3]
+	s := q[0]*int32(a&255) + q[1]*int32(a>>8&255) + q[2]*int32(a>>16&255) + q[3]*int32(a>>24)
+	t := q[4]*int32(b&255) + q[5]*int32(b>>8&255) + q[6]*int32(b>>16&255) + q[7]*int32(b>>24)
+	s += q[8]*int32(c&255) + q[9]*int32(c>>8&255) + q[10]*int32(c>>16&255) + q[11]*int32(c>>24)
+	t += q[12]*int32(d&255) + q[13]*int32(d>>8&255) + q[14]*int32(d>>16&255) + q[15]*int32(d>>24)
+	return s + t
 }

@@ -11,5 +11,3 @@ func matMulInt8(f PanelFormat, y []float32, ldy int, a []byte, stride, cols int,
 func decodeTile(f PanelFormat, dst []float32, ld int, w []byte, rows, cols int, scratch []float32) {
 	decodeTileGeneric(f, dst, ld, w, rows, cols, scratch)
 }
-
-func int8HasVectors() bool { return false }

@@ -194,14 +194,14 @@ func pairs(c []uint32) uint32 {
 
 // Unpack reads block b of the panel w.
 func (f PanelFormat) Unpack(dst *PanelBlock, w []byte, b int) {
+	l := &panelLayouts[f]
 	for r := range Panel {
-		f.unpackRow(dst, w, b, r)
+		l.unpackRow(dst, w, b, r)
 	}
 }
 
 // unpackRow reads row r of block b.
-func (f PanelFormat) unpackRow(dst *PanelBlock, w []byte, b, r int) {
-	l := &panelLayouts[f]
+func (l *panelLayout) unpackRow(dst *PanelBlock, w []byte, b, r int) {
 	head, block := l.at(w, b)
 	l.unpackCodes(&dst.Q[r], block, r)
 	if l.span == int8Block {
@@ -287,7 +287,7 @@ func (f PanelFormat) DecodeRow(dst []float32, w []byte, r int) {
 	l := &panelLayouts[f]
 	var b PanelBlock
 	for i := range len(dst) / int8Block {
-		f.unpackRow(&b, w, i, r)
+		l.unpackRow(&b, w, i, r)
 		l.decode(dst[i*int8Block:][:int8Block], &b, r)
 	}
 }
