@@ -45,6 +45,7 @@ type Scratch struct {
 		Split     string   `yaml:"split"`     // of the generator
 		Seed      uint64   `yaml:"seed"`
 		Count     int      `yaml:"count"`
+		TextShare float64  `yaml:"text_share"` // of ledger: this share of the sentences comes as ledger-text, so that copying is learned early
 	} `yaml:"data"`
 	Train struct {
 		Batch        int     `yaml:"batch"`  // sequences a step
@@ -94,6 +95,14 @@ func (c *Scratch) check() error {
 	}
 	if (len(c.Data.Files) == 0) == (c.Data.Generated == "") {
 		return fmt.Errorf("data: want files or generated, one of them")
+	}
+	switch c.Data.Generated {
+	case "", "ledger", "ledger-text":
+	default:
+		return fmt.Errorf("data.generated is %q, want ledger or ledger-text", c.Data.Generated)
+	}
+	if !(c.Data.TextShare >= 0 && c.Data.TextShare <= 1) {
+		return fmt.Errorf("data.text_share is %g, want 0 to 1", c.Data.TextShare)
 	}
 	if t.Batch < 1 || t.Tokens < 2 || t.Seq < 2 || t.Epochs < 1 || t.Epochs > 10000 {
 		return fmt.Errorf("train: batch %d, tokens %d, seq %d, epochs %d: all count from 1", t.Batch, t.Tokens, t.Seq, t.Epochs)
@@ -158,15 +167,12 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 		return nil, err
 	}
 	out := make([]data.Example, 0, len(samples))
-	for _, s := range samples {
+	for i, s := range samples {
 		prompt := encode(tok, t.StudentPrompt(task.Item{Text: s.Text}))
 		answer, from := s.Text, 1
-		switch c.Data.Generated {
-		case "ledger":
+		switch {
+		case c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)):
 			answer, from = t.Answer(s.Entry.Fields()), len(prompt)
-		case "ledger-text":
-		default:
-			return nil, fmt.Errorf("data.generated is %q, want ledger or ledger-text", c.Data.Generated)
 		}
 		tokens := append(append(prompt, encode(tok, answer)...), int32(tok.EOS))
 		out = append(out, data.Example{Tokens: tokens, From: from})
