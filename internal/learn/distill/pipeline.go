@@ -80,7 +80,6 @@ type run struct {
 	o      Options
 	task   *task.Task
 	bound  *grammar.Grammar
-	schema []byte
 	state  *state
 	m      *report.Manifest
 	start  time.Time
@@ -127,11 +126,7 @@ func begin(o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema, err := task.SchemaText(o.Recipe)
-	if err != nil {
-		return nil, err
-	}
-	bound, err := grammar.Compile(schema)
+	bound, err := grammar.Compile(t.Schema)
 	if err != nil {
 		return nil, fmt.Errorf("recipe %s: %w", o.Recipe, err)
 	}
@@ -139,7 +134,7 @@ func begin(o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: o, task: t, bound: bound, schema: schema, state: st, start: time.Now()}
+	r := &run{o: o, task: t, bound: bound, state: st, start: time.Now()}
 	r.m = r.newManifest()
 	return r, nil
 }

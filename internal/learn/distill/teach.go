@@ -78,7 +78,7 @@ func (r *run) asks(items []task.Item, sum string) []ask {
 		for s := range rec.Samples {
 			q := teacher.Question{Message: r.task.Prompt(it), Text: r.task.StudentPrompt(it), Max: rec.MaxTokens, Temperature: rec.Temperature,
 				Seed: sampleSeed(r.o.Seed, it.ID, s)}
-			out = append(out, ask{i, s, q, teacher.Key(sum, q, r.schema)})
+			out = append(out, ask{i, s, q, teacher.Key(sum, q, r.task.Schema)})
 		}
 	}
 	return out
