@@ -168,8 +168,12 @@ func (r *run) verify(cache *teacher.Cache, items []task.Item, asks []ask, t *rep
 		verdicts = append(verdicts, v)
 		if v.OK {
 			t.Accepted++
+			fields, err := r.task.Parse(v.Answer)
+			if err != nil {
+				return fmt.Errorf("item %s: %w", it.ID, err)
+			}
 			r.learned = append(r.learned, it)
-			r.examples = append(r.examples, task.Example{Text: it.Text, Fields: r.task.Snap(it, v.Fields)})
+			r.examples = append(r.examples, task.Example{Text: it.Text, Fields: fields})
 		}
 	}
 	t.Verifiers = task.CountVerdicts(verdicts)
