@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 
 	"retort/internal/compute/op"
@@ -16,6 +17,9 @@ type LoadOptions struct {
 	// Train makes every weight a trainable Dense in float32 (master) that multiplies in Precision.
 	Train     bool
 	Precision tensor.Precision
+	// LoRA freezes every weight as it is stored and trains a part of low rank beside it, which multiplies in Precision;
+	// frozen F32 and F16 weights multiply in bf16 too where Precision is BFloat16. It excludes Train.
+	LoRA *LoRAConfig
 	// Pool, if not nil, shares the work of repacking weights.
 	Pool *par.Pool
 }
@@ -52,6 +56,7 @@ type loader struct {
 	fresh  *randomSource // makes the tensors of a model that has none yet
 	other  bool          // a matrix is stored in another type than F32
 	params []Param
+	lora   map[string][]*LoRA // by the stored tensor that they change
 }
 
 // Tensor returns the tensor name of shape dims: from the source, or fresh.
@@ -62,14 +67,16 @@ func (l *loader) Tensor(name string, dims ...int) weights.Tensor {
 	return l.Binder.Tensor(name, dims...)
 }
 
-// Param is one stored tensor of a model: what an optimizer updates and a file is written from. Either Weight or
-// Vector is set.
+// Param is one stored tensor of a model: what an optimizer updates and a file is written from. At most one of Weight
+// and Vector is set: the matrices of experts and of a LoRA are seen through Slices alone.
 type Param struct {
 	Name   string
 	Dims   []int
 	Weight *tensor.Dense
 	Vector *tensor.Vector
 	parts  []*tensor.Dense // the experts of one stored tensor
+	factor *factor         // of a LoRA
+	after  func()          // told by Changed, or nil
 }
 
 // Bind makes a model of the tensors of src.
@@ -77,7 +84,15 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool)}
+	if opts.LoRA != nil {
+		if opts.Train {
+			return nil, errors.New("model: LoRA trains a part of its own and excludes training every weight")
+		}
+		if err := opts.LoRA.check(); err != nil {
+			return nil, err
+		}
+	}
+	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}}
 	l.fresh, _ = src.(*randomSource)
 	l.Ignore("rope_freqs.weight")
 	m := &Model{Config: c, close: []func() error{l.arena.Close}}
@@ -92,6 +107,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 		m.Blocks = append(m.Blocks, l.block(c, i, rope))
 	}
 	m.params, m.Float32 = l.params, !l.other
+	m.adapted, m.source, m.lora = l.lora, src, opts.LoRA
 	if err := l.Err(); err != nil {
 		l.arena.Close()
 		return nil, err
@@ -110,7 +126,7 @@ func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
 	if c.MoE != nil && i >= c.MoE.Dense {
 		b.FFN = l.moe(c, name)
 	} else {
-		b.FFN = &MLP{Gate: l.weight(name("ffn_gate.weight"), c.FFN, c.Width), Up: l.weight(name("ffn_up.weight"), c.FFN, c.Width), Down: l.weight(name("ffn_down.weight"), c.Width, c.FFN)}
+		b.FFN = &MLP{Gate: l.linear(name("ffn_gate.weight"), c.FFN, c.Width), Up: l.linear(name("ffn_up.weight"), c.FFN, c.Width), Down: l.linear(name("ffn_down.weight"), c.Width, c.FFN)}
 	}
 	return b
 }
@@ -118,8 +134,8 @@ func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
 func (l *loader) gqa(c Config, i int, name func(string) string, rope *op.RopeTable) *GQA {
 	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	a := &GQA{
-		Q: l.weight(name("attn_q.weight"), q, c.Width), K: l.weight(name("attn_k.weight"), kv, c.Width), V: l.weight(name("attn_v.weight"), kv, c.Width),
-		Out: l.weight(name("attn_output.weight"), c.Width, q), layer: i, rope: rope, eps: float32(c.Eps),
+		Q: l.linear(name("attn_q.weight"), q, c.Width), K: l.linear(name("attn_k.weight"), kv, c.Width), V: l.linear(name("attn_v.weight"), kv, c.Width),
+		Out: l.linear(name("attn_output.weight"), c.Width, q), layer: i, rope: rope, eps: float32(c.Eps),
 		heads: op.Heads{Query: c.Heads, KV: c.KVHeads, Key: c.HeadDim, Value: c.HeadDim, Scale: c.softmaxScale()},
 	}
 	if c.Bias {
@@ -135,26 +151,27 @@ func (l *loader) mla(c Config, i int, name func(string) string, rope *op.RopeTab
 	m := c.MLA
 	shape := op.Latent{Heads: c.Heads, Nope: m.Nope, Rope: m.Rope, Value: m.Value, Rank: m.KVRank, Scale: c.softmaxScale()}
 	a := &MLA{
-		KVA: l.weight(name("attn_kv_a_mqa.weight"), m.KVRank+m.Rope, c.Width), KNorm: l.vector(name("attn_kv_a_norm.weight"), m.KVRank),
-		Out: l.weight(name("attn_output.weight"), c.Width, c.Heads*m.Value), layer: i, shape: shape, rope: rope, eps: float32(c.Eps),
+		KVA: l.linear(name("attn_kv_a_mqa.weight"), m.KVRank+m.Rope, c.Width), KNorm: l.vector(name("attn_kv_a_norm.weight"), m.KVRank),
+		Out: l.linear(name("attn_output.weight"), c.Width, c.Heads*m.Value), layer: i, shape: shape, rope: rope, eps: float32(c.Eps),
 	}
 	q := c.Heads * (m.Nope + m.Rope)
 	if m.QRank > 0 {
-		a.QA, a.QNorm = l.weight(name("attn_q_a.weight"), m.QRank, c.Width), l.vector(name("attn_q_a_norm.weight"), m.QRank)
-		a.QB = l.weight(name("attn_q_b.weight"), q, m.QRank)
+		a.QA, a.QNorm = l.linear(name("attn_q_a.weight"), m.QRank, c.Width), l.vector(name("attn_q_a_norm.weight"), m.QRank)
+		a.QB = l.linear(name("attn_q_b.weight"), q, m.QRank)
 	} else {
-		a.QB = l.weight(name("attn_q.weight"), q, c.Width)
+		a.QB = l.linear(name("attn_q.weight"), q, c.Width)
 	}
 	a.Up = op.NewLatentUp(l.latentUp(name, c.Heads, m), shape)
+	l.onChange(a.Up.W, a.Up.Changed)
 	return a
 }
 
 // latentUp returns [W^UK | W^UV] per head as one matrix. Newer files store the parts apart, W^UK transposed.
-func (l *loader) latentUp(name func(string) string, heads int, m *MLAConfig) *tensor.Dense {
+func (l *loader) latentUp(name func(string) string, heads int, m *MLAConfig) tensor.Weight {
 	rows := heads * (m.Nope + m.Value)
 	if l.Has(name("attn_kv_b.weight")) {
 		t := l.Tensor(name("attn_kv_b.weight"), rows, m.KVRank)
-		return l.dense(t, rows, m.KVRank)
+		return l.adapt(t.Name, l.dense(t, rows, m.KVRank), storedMatrix{}, -1)
 	}
 	k, v := l.Tensor(name("attn_k_b.weight"), heads, m.KVRank, m.Nope), l.Tensor(name("attn_v_b.weight"), heads, m.Value, m.KVRank)
 	if k.Data == nil || v.Data == nil {
@@ -171,7 +188,7 @@ func (l *loader) latentUp(name func(string) string, heads int, m *MLAConfig) *te
 		}
 		copy(dst[m.Nope*m.KVRank:], vf[h*m.Value*m.KVRank:(h+1)*m.Value*m.KVRank])
 	}
-	return l.keep(name("attn_kv_b.weight"), tensor.NewDense(rows, m.KVRank, w, l.precision()))
+	return l.adapt(name("attn_kv_b.weight"), l.keep(name("attn_kv_b.weight"), tensor.NewDense(rows, m.KVRank, w, l.precision())), storedMatrix{}, -1)
 }
 
 func (l *loader) moe(c Config, name func(string) string) *MoE {
@@ -189,7 +206,7 @@ func (l *loader) moe(c Config, name func(string) string) *MoE {
 	}
 	if e.Shared > 0 {
 		f := e.Shared * e.FFN
-		m.Shared = &MLP{Gate: l.weight(name("ffn_gate_shexp.weight"), f, c.Width), Up: l.weight(name("ffn_up_shexp.weight"), f, c.Width), Down: l.weight(name("ffn_down_shexp.weight"), c.Width, f)}
+		m.Shared = &MLP{Gate: l.linear(name("ffn_gate_shexp.weight"), f, c.Width), Up: l.linear(name("ffn_up_shexp.weight"), f, c.Width), Down: l.linear(name("ffn_down_shexp.weight"), c.Width, f)}
 	}
 	return m
 }
@@ -203,12 +220,54 @@ func (l *loader) weight(name string, out, in int) tensor.Weight {
 	return l.make(t, t.Data, out, in)
 }
 
+// linear makes the weight [out, in] of the tensor name, with a LoRA if the model is loaded for that.
+func (l *loader) linear(name string, out, in int) tensor.Weight {
+	t := l.Tensor(name, out, in)
+	if t.Data == nil {
+		return nil
+	}
+	return l.adapt(name, l.make(t, t.Data, out, in), storedMatrix{t.Type, t.Data}, -1)
+}
+
+// adapt wraps w, the stored tensor name or its expert number `expert`, in a LoRA if the model is loaded for that.
+func (l *loader) adapt(name string, w tensor.Weight, stored storedMatrix, expert int) tensor.Weight {
+	if l.opts.LoRA == nil || w == nil {
+		return w
+	}
+	module, err := peftModule(name, expert)
+	if err != nil {
+		l.Fault(name, err)
+		return w
+	}
+	lw := newLoRA(w, stored, l.opts.LoRA, module, l.opts.Precision)
+	l.lora[name] = append(l.lora[name], lw)
+	l.params = append(l.params, Param{Name: module + ".lora_A.weight", Dims: []int{lw.a.rows, lw.a.cols}, factor: &lw.a},
+		Param{Name: module + ".lora_B.weight", Dims: []int{lw.b.rows, lw.b.cols}, factor: &lw.b})
+	return lw
+}
+
+// onChange has f told whenever values of w, the newest parameter, were written.
+func (l *loader) onChange(w tensor.Weight, f func()) {
+	switch w := w.(type) {
+	case *LoRA:
+		w.a.onChange, w.b.onChange = f, f
+	case *tensor.Dense:
+		if l.opts.Train && len(l.params) > 0 {
+			l.params[len(l.params)-1].after = f
+		}
+	}
+}
+
 func (l *loader) make(t weights.Tensor, data []byte, out, in int) tensor.Weight {
 	l.other = l.other || t.Type != quant.F32
 	if l.opts.Train {
 		return l.dense(t, out, in)
 	}
-	w, err := l.arena.New(t.Type, data, out, in)
+	typ := t.Type
+	if l.opts.LoRA != nil && l.opts.Precision == tensor.BFloat16 && wide(typ) && !(Param{Name: t.Name}).isRouter() {
+		typ, data = quant.BF16, narrowed(typ, data)
+	}
+	w, err := l.arena.New(typ, data, out, in)
 	if err != nil {
 		l.Fault(t.Name, err)
 	}
@@ -224,7 +283,7 @@ func (l *loader) dense(t weights.Tensor, out, in int) *tensor.Dense {
 }
 
 func (l *loader) precision() tensor.Precision {
-	if l.opts.Train {
+	if l.opts.Train || l.opts.LoRA != nil {
 		return l.opts.Precision
 	}
 	return tensor.Float32
@@ -260,7 +319,8 @@ func (l *loader) experts(name string, n, out, in int) []tensor.Weight {
 	}
 	size := len(t.Data) / n
 	for i := range ws {
-		ws[i] = l.make(t, t.Data[i*size:(i+1)*size], out, in)
+		data := t.Data[i*size : (i+1)*size]
+		ws[i] = l.adapt(name, l.make(t, data, out, in), storedMatrix{t.Type, data}, i)
 	}
 	return ws
 }
@@ -289,6 +349,8 @@ func (p Param) Slices(f func(data, grad []float32)) {
 		f(p.Vector.Data, p.Vector.Grad)
 	case p.Weight != nil:
 		f(p.Weight.Data, p.Weight.Grad)
+	case p.factor != nil:
+		f(p.factor.data, p.factor.grad)
 	default:
 		for _, w := range p.parts {
 			f(w.Data, w.Grad)
@@ -303,5 +365,11 @@ func (p Param) Changed() {
 	}
 	for _, w := range p.parts {
 		w.Changed()
+	}
+	if p.factor != nil {
+		p.factor.changed()
+	}
+	if p.after != nil {
+		p.after()
 	}
 }

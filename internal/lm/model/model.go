@@ -12,6 +12,7 @@ import (
 
 	"retort/internal/compute/op"
 	"retort/internal/compute/tensor"
+	"retort/internal/format/weights"
 )
 
 // Model is a decoder-only transformer.
@@ -28,8 +29,11 @@ type Model struct {
 	// Float32 says that every matrix is stored as float32: all of the computation is in float32 then.
 	Float32 bool
 
-	params []Param
-	close  []func() error
+	params  []Param
+	lora    *LoRAConfig        // what was asked for, or nil
+	adapted map[string][]*LoRA // by the stored tensor that they change
+	source  weights.Source     // of the stored tensors
+	close   []func() error
 }
 
 // Block is one layer: x + Attention(norm(x)), then x + FFN(norm(x)).

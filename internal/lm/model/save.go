@@ -9,7 +9,8 @@ import (
 	"retort/internal/format/gguf"
 )
 
-// WriteGGUF writes the trainable tensors of m as a GGUF file at path. md gives everything but the tensors: that of
+// WriteGGUF writes the trainable tensors of m as a GGUF file at path, or of a LoRA model every tensor with the LoRAs
+// merged into it (what no LoRA changes is copied as stored, unless t is smaller). md gives everything but the tensors: that of
 // the file the model came from, or of Config.Metadata. Matrices are stored as t where their rows allow it, else
 // as F16; norms, biases and the router stay F32, as every reader expects.
 func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t quant.Type) error {
@@ -22,6 +23,10 @@ func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t
 		w.Set(key, v)
 	}
 	w.Set("general.file_type", gguf.ValueOf(uint32(fileType(t))))
+	if m.lora != nil {
+		m.addMerged(w, t)
+		return w.Commit(ctx)
+	}
 	for _, p := range m.params {
 		typ := storedType(p, t)
 		row := p.Dims[len(p.Dims)-1]

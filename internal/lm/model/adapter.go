@@ -1,0 +1,114 @@
+package model
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"retort/internal/format/atomicfile"
+	"retort/internal/format/safetensors"
+)
+
+// peftModules are the names of linear maps in Hugging Face's modules, by GGUF's.
+var peftModules = map[string]string{
+	"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+	"attn_q_a": "self_attn.q_a_proj", "attn_q_b": "self_attn.q_b_proj", "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa", "attn_kv_b": "self_attn.kv_b_proj",
+	"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
+	"ffn_gate_shexp": "mlp.shared_experts.gate_proj", "ffn_up_shexp": "mlp.shared_experts.up_proj", "ffn_down_shexp": "mlp.shared_experts.down_proj",
+	"ffn_gate_exps": "mlp.experts.%d.gate_proj", "ffn_up_exps": "mlp.experts.%d.up_proj", "ffn_down_exps": "mlp.experts.%d.down_proj",
+}
+
+// peftModule returns how PEFT names the module of the stored tensor name; expert counts where a tensor holds many.
+func peftModule(name string, expert int) (string, error) {
+	var block int
+	var kind string
+	if _, err := fmt.Sscanf(name, "blk.%d.%s", &block, &kind); err != nil {
+		return "", fmt.Errorf("model: %q is no matrix of a block", name)
+	}
+	module, ok := peftModules[strings.TrimSuffix(kind, ".weight")]
+	if !ok {
+		return "", fmt.Errorf("model: %q has no name in PEFT", name)
+	}
+	if strings.Contains(module, "%d") {
+		module = fmt.Sprintf(module, expert)
+	}
+	return fmt.Sprintf("base_model.model.model.layers.%d.%s", block, module), nil
+}
+
+// adapterConfig is PEFT's adapter_config.json. Fields that are null there are left out here.
+type adapterConfig struct {
+	PeftType      string   `json:"peft_type"`
+	TaskType      string   `json:"task_type"`
+	Base          string   `json:"base_model_name_or_path"`
+	Rank          int      `json:"r"`
+	Alpha         float64  `json:"lora_alpha"`
+	Dropout       float64  `json:"lora_dropout"`
+	TargetModules []string `json:"target_modules"`
+	Bias          string   `json:"bias"`
+	InferenceMode bool     `json:"inference_mode"`
+	InitWeights   bool     `json:"init_lora_weights"`
+	FanInFanOut   bool     `json:"fan_in_fan_out"`
+	RSLoRA        bool     `json:"use_rslora"`
+	DoRA          bool     `json:"use_dora"`
+}
+
+// WriteAdapter writes the LoRAs of m as a PEFT adapter into the folder dir, which is made if need be:
+// adapter_model.safetensors, in float32, then adapter_config.json. Neither is there half.
+func (m *Model) WriteAdapter(ctx context.Context, dir string) error {
+	if m.lora == nil {
+		return errors.New("model: there is no LoRA to write an adapter of")
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	c := adapterConfig{PeftType: "LORA", TaskType: "CAUSAL_LM", Rank: m.lora.Rank, Alpha: m.lora.Alpha, Bias: "none", InferenceMode: true, InitWeights: true}
+	var tensors []safetensors.Source
+	for _, p := range m.params {
+		module, _, _ := strings.Cut(p.Name, ".lora_")
+		if last := module[strings.LastIndexByte(module, '.')+1:]; !slices.Contains(c.TargetModules, last) {
+			c.TargetModules = append(c.TargetModules, last)
+		}
+		values := p.factor.data
+		if strings.HasSuffix(p.Name, "lora_B.weight") {
+			values = m.unpermuted(module, values, p.Dims[1])
+		}
+		tensors = append(tensors, safetensors.Source{Name: p.Name, DType: safetensors.F32, Shape: p.Dims, Write: func(w io.Writer) error {
+			return binary.Write(w, binary.LittleEndian, values)
+		}})
+	}
+	slices.Sort(c.TargetModules)
+	if err := safetensors.WriteFile(ctx, filepath.Join(dir, "adapter_model.safetensors"), map[string]string{"format": "pt"}, tensors); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(c, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, "adapter_config.json"), append(b, '\n'))
+}
+
+// unpermuted returns the rows of a query or key projection, each of n values, as Hugging Face orders them. GGUF files
+// of llama hold the values of a head that turn together as neighbours (2i, 2i+1), Hugging Face (i, i + d/2).
+func (m *Model) unpermuted(module string, rows []float32, n int) []float32 {
+	c := m.Config
+	if c.Arch != "llama" || !c.Rope.Pairs || !strings.HasSuffix(module, ".q_proj") && !strings.HasSuffix(module, ".k_proj") {
+		return rows
+	}
+	out, half := make([]float32, len(rows)), c.Rope.Dim/2
+	copy(out, rows)
+	for h := 0; h < len(rows)/n; h += c.HeadDim {
+		for i := range half {
+			for j := range 2 {
+				copy(out[(h+j*half+i)*n:][:n], rows[(h+2*i+j)*n:][:n])
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,178 @@
+package model
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"retort/internal/compute/quant"
+	"retort/internal/compute/tensor"
+	"retort/internal/format/gguf"
+	"retort/internal/format/weights"
+)
+
+// storedMatrix is a matrix as the file holds it. Without data the weight itself knows its values exactly.
+type storedMatrix struct {
+	typ  quant.Type
+	data []byte
+}
+
+// decodeStored writes row `row` of W + s·B·A, of W as it is stored: in training it may multiply in bf16.
+func (w *LoRA) decodeStored(dst []float32, row int) {
+	if w.stored.data == nil {
+		w.Decode(dst, row)
+		return
+	}
+	size := w.stored.typ.RowBytes(len(dst))
+	quant.Decode(w.stored.typ, dst, w.stored.data[row*size:(row+1)*size])
+	w.addRow(dst, row)
+}
+
+// Merge writes W + α/r·B·A of every LoRA into the stored form of its W, rounded as that rounds, and sets B to zero:
+// the model answers as before but for the rounding, and may learn on from there. A model without LoRA stays as it is.
+func (m *Model) Merge() error {
+	for _, l := range m.adapted {
+		for _, w := range l {
+			if err := w.merge(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *LoRA) merge() error {
+	out, in := w.Dims()
+	if d, ok := w.base.(*tensor.Dense); ok && w.stored.data == nil {
+		for row := range out {
+			w.addRow(d.Data[row*in:(row+1)*in], row)
+		}
+		d.Changed()
+	} else {
+		size := w.stored.typ.RowBytes(in)
+		data, line := make([]byte, out*size), make([]float32, in)
+		for row := range out {
+			w.decodeStored(line, row)
+			if err := quant.Encode(w.stored.typ, data[row*size:(row+1)*size], line); err != nil {
+				return fmt.Errorf("model: merge as %v: %w", w.stored.typ, err)
+			}
+		}
+		base, err := w.frozen(data)
+		if err != nil {
+			return err
+		}
+		w.base, w.stored.data = base, data
+	}
+	clear(w.b.data)
+	w.b.changed()
+	return nil
+}
+
+// frozen makes a weight of data, of the stored type, in the precision of the products.
+func (w *LoRA) frozen(data []byte) (tensor.Weight, error) {
+	out, in := w.Dims()
+	typ := w.stored.typ
+	if w.half && wide(typ) {
+		data, typ = narrowed(typ, data), quant.BF16
+	}
+	return quant.New(typ, data, out, in)
+}
+
+// wide says that bf16 takes fewer bytes or less time than t.
+func wide(t quant.Type) bool { return t == quant.F32 || t == quant.F16 }
+
+// narrowed encodes data, stored as t, as BF16.
+func narrowed(t quant.Type, data []byte) []byte {
+	const most = 1 << 16 // values at a time
+	size := t.RowBytes(1)
+	out, line := make([]byte, len(data)/size*2), make([]float32, most)
+	for lo := 0; lo*size < len(data); lo += most {
+		n := min(most, len(data)/size-lo)
+		quant.Decode(t, line[:n], data[lo*size:(lo+n)*size])
+		if err := quant.Encode(quant.BF16, out[2*lo:2*(lo+n)], line[:n]); err != nil {
+			panic(err) // every float32 has a bf16
+		}
+	}
+	return out
+}
+
+// addMerged adds every tensor of the file that m was made of to dst: those that a LoRA changes merged and stored as t,
+// the others as they are stored, unless that takes more than t.
+func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
+	for _, name := range m.source.Names() {
+		src, _ := m.source.Tensor(name)
+		typ := storedType(Param{Name: name, Dims: src.Dims}, t)
+		row, changed := m.mergedRows(src)
+		if less := bits(src.Type) <= bits(typ); !changed && less || typ == quant.F16 && typ != t && less {
+			typ = src.Type
+		}
+		dims := make([]int, len(src.Dims))
+		for i, d := range src.Dims {
+			dims[len(dims)-1-i] = d
+		}
+		dst.Add(name, gguf.Type(typ), dims, func(w io.Writer) error {
+			if !changed && typ == src.Type {
+				_, err := w.Write(src.Data)
+				return err
+			}
+			n := src.Dims[len(src.Dims)-1]
+			return encodeRowsOf(w, typ, src.Elements()/n, n, row)
+		})
+	}
+}
+
+// bits is what 256 weights take.
+func bits(t quant.Type) int { return t.RowBytes(256) }
+
+// mergedRows returns what writes row i of the tensor src as it is with the LoRAs, and whether one changes it.
+func (m *Model) mergedRows(src weights.Tensor) (row func(dst []float32, i int), changed bool) {
+	if ws := m.adapted[src.Name]; ws != nil {
+		out, _ := ws[0].Dims()
+		return func(dst []float32, i int) { ws[i/out].decodeStored(dst, i%out) }, true
+	}
+	for _, part := range []string{"attn_k_b.weight", "attn_v_b.weight"} {
+		block, ok := strings.CutSuffix(src.Name, part)
+		if ws := m.adapted[block+"attn_kv_b.weight"]; ok && ws != nil {
+			return m.splitRows(ws[0], part == "attn_k_b.weight"), true
+		}
+	}
+	size := src.Type.RowBytes(src.Dims[len(src.Dims)-1])
+	return func(dst []float32, i int) { quant.Decode(src.Type, dst, src.Data[i*size:(i+1)*size]) }, false
+}
+
+// splitRows returns rows of W^UK, transposed per head as files hold it, or of W^UV, both out of [W^UK | W^UV] per head.
+func (m *Model) splitRows(kv *LoRA, keys bool) func(dst []float32, i int) {
+	c := m.Config.MLA
+	if !keys {
+		return func(dst []float32, i int) { kv.decodeStored(dst, i/c.Value*(c.Nope+c.Value)+c.Nope+i%c.Value) }
+	}
+	head, at := make([]float32, c.Nope*c.KVRank), -1
+	return func(dst []float32, i int) {
+		if h := i / c.KVRank; h != at {
+			for n := range c.Nope {
+				kv.decodeStored(head[n*c.KVRank:(n+1)*c.KVRank], h*(c.Nope+c.Value)+n)
+			}
+			at = h
+		}
+		for n := range dst {
+			dst[n] = head[n*c.KVRank+i%c.KVRank]
+		}
+	}
+}
+
+// encodeRowsOf writes rows of n values in the stored form t.
+func encodeRowsOf(dst io.Writer, t quant.Type, rows, n int, row func(dst []float32, i int)) error {
+	const most = 1 << 16 // values at a time
+	step := max(1, most/n)
+	buf := make([]float32, step*n)
+	for lo := 0; lo < rows; lo += step {
+		k := min(step, rows-lo)
+		for i := range k {
+			row(buf[i*n:(i+1)*n], lo+i)
+		}
+		if err := encodeRows(dst, t, buf[:k*n], n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
