@@ -53,6 +53,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func Run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills, should the first take too long
 	root := newRoot()
 	root.SetArgs(args)
 	err := fang.Execute(ctx, root, fang.WithoutVersion(), fang.WithoutManpage(), fang.WithErrorHandler(printError))
@@ -72,6 +73,9 @@ func status(ctx context.Context, err error) int {
 	}
 	return exitFailed
 }
+
+// noStyles is for errors that are printed outside of a command's end.
+var noStyles fang.Styles
 
 // printError prints err as "retort: error: …" and what helps below it.
 func printError(w io.Writer, _ fang.Styles, err error) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"retort/internal/format/tokenizer"
 	"retort/internal/learn/eval"
 )
 
@@ -66,7 +65,7 @@ func (o *evalOptions) runPerplexity(ctx context.Context, name string, w, progres
 		return err
 	}
 	defer l.close()
-	ids := ids32(l.tok.Encode(string(text), tokenizer.Options{}))
+	ids := ids32(l.tok.Encode(string(text), rawText))
 	if len(ids) < 2 {
 		return fmt.Errorf("%s has %d tokens, want 2 at least", o.perplexity, len(ids))
 	}

@@ -206,6 +206,9 @@ func readTokenizer(name string) (*tokenizer.Tokenizer, error) {
 	return tok, err
 }
 
+// rawText is how text without a template is encoded: as llama.cpp does, so that control tokens stay text.
+var rawText = tokenizer.Options{UserDefined: true}
+
 // ids32 converts the tokenizer's ids to the model's.
 func ids32(ids []int) []int32 {
 	out := make([]int32, len(ids))

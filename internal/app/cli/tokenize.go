@@ -49,7 +49,7 @@ func (o *tokenizeOptions) run(args []string, in io.Reader, w io.Writer) error {
 	if o.decode {
 		return o.runDecode(tok, text, w)
 	}
-	list := tok.Encode(text, tokenizer.Options{Special: o.special})
+	list := tok.Encode(text, tokenizer.Options{Special: o.special, UserDefined: true})
 	if o.bos && tok.BOS >= 0 {
 		list = append([]int{tok.BOS}, list...)
 	}
@@ -72,10 +72,8 @@ func (o *tokenizeOptions) runDecode(tok *tokenizer.Tokenizer, text string, w io.
 	if err != nil {
 		return err
 	}
-	for _, id := range list {
-		if id < 0 || id >= tok.Vocab() {
-			return fmt.Errorf("token id %d, want 0 to %d", id, tok.Vocab()-1)
-		}
+	if err := checkIDs(list, tok.Vocab()); err != nil {
+		return err
 	}
 	out := tok.Decode(list)
 	if o.special {
@@ -86,6 +84,16 @@ func (o *tokenizeOptions) runDecode(tok *tokenizer.Tokenizer, text string, w io.
 	}
 	_, err = io.WriteString(w, out)
 	return err
+}
+
+// checkIDs refuses ids outside a vocabulary of n.
+func checkIDs(list []int, n int) error {
+	for _, id := range list {
+		if id < 0 || id >= n {
+			return fmt.Errorf("token id %d, want 0 to %d", id, n-1)
+		}
+	}
+	return nil
 }
 
 // parseIDs reads ids separated by blanks, commas or brackets.

@@ -1,0 +1,202 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"retort/internal/format/tokenizer"
+	"retort/internal/lm/chat"
+	"retort/internal/lm/generate"
+	"retort/internal/lm/grammar"
+)
+
+// finishInterrupted is the finish reason of an answer that the user stopped.
+const finishInterrupted generate.Finish = "interrupted"
+
+// answer is what a model said.
+type answer struct {
+	text, reasoning strings.Builder
+	res             generate.Result
+	prompt          int // tokens
+}
+
+// reader turns the tokens of an answer into reasoning and content.
+type reader struct {
+	split  *chat.Splitter   // nil where all of it is content
+	stream tokenizer.Stream // then
+	append func(dst []byte, id int) []byte
+	buf    []byte
+}
+
+func (r *reader) token(id int32) (reasoning, content string) {
+	r.buf = r.append(r.buf[:0], int(id))
+	if r.split == nil {
+		return "", r.stream.Next(r.buf)
+	}
+	return r.split.Write(r.buf)
+}
+
+func (r *reader) close() (reasoning, content string) {
+	if r.split == nil {
+		return "", r.stream.Flush()
+	}
+	return r.split.Close()
+}
+
+// ask has req answered on seq and hands on what the user may see of it as it comes. An answer that was interrupted
+// comes with the error of ctx.
+func (o *runOptions) ask(ctx context.Context, seq *generate.Sequence, req generate.Request, read *reader, show func(reasoning, content string)) (*answer, error) {
+	a := &answer{prompt: len(req.Prompt)}
+	stop := stopper{stops: o.stops}
+	tell := func(r, c string) {
+		a.reasoning.WriteString(r)
+		a.text.WriteString(c)
+		if r != "" || c != "" {
+			show(r, c)
+		}
+	}
+	req.Token = func(id int32) bool {
+		r, c := read.token(id)
+		tell(r, stop.write(c))
+		return !stop.hit
+	}
+	var err error
+	a.res, err = seq.Generate(ctx, req)
+	r, c := read.close()
+	tell(r, stop.write(c)+stop.close())
+	if errors.Is(err, context.Canceled) {
+		a.res.Finish = finishInterrupted
+	}
+	return a, contextHint(err)
+}
+
+// runResult is what --json prints.
+type runResult struct {
+	Text         string          `json:"text"`
+	Reasoning    string          `json:"reasoning"`
+	Tokens       []int32         `json:"tokens"`
+	PromptTokens int             `json:"prompt_tokens"`
+	Finish       generate.Finish `json:"finish_reason"`
+	PrefillTPS   float64         `json:"prefill_tps"`
+	DecodeTPS    float64         `json:"decode_tps"`
+}
+
+// result sums a up.
+func (a *answer) result() runResult {
+	out := runResult{Text: a.text.String(), Reasoning: a.reasoning.String(), Tokens: a.res.Tokens, PromptTokens: a.prompt, Finish: a.res.Finish,
+		PrefillTPS: rate(a.prompt-a.res.Reused, a.res.Prefill.Seconds()), DecodeTPS: rate(len(a.res.Tokens), a.res.Decode.Seconds())}
+	if out.Tokens == nil {
+		out.Tokens = []int32{}
+	}
+	return out
+}
+
+func rate(n int, seconds float64) float64 {
+	if seconds <= 0 {
+		return 0
+	}
+	return float64(n) / seconds
+}
+
+// runOnce prints the answer to one prompt, as it comes or as one object. An interrupted answer is printed as far as it
+// came.
+func (o *runOptions) runOnce(ctx context.Context, l *loaded, prompt string, w io.Writer) error {
+	ids, read, err := o.prompt(l, prompt)
+	if err != nil {
+		return err
+	}
+	req, err := o.request(l, ids)
+	if err != nil {
+		return err
+	}
+	out := o.display(w)
+	show := out.show
+	if o.json {
+		show = func(string, string) {}
+	}
+	a, err := o.ask(ctx, l.engine.NewSequence(o.ctx), req, read, show)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	if o.json {
+		return errors.Join(json.NewEncoder(w).Encode(a.result()), err)
+	}
+	return errors.Join(out.end(), err)
+}
+
+// contextHint adds what helps when a prompt is too long.
+func contextHint(err error) error {
+	var full *generate.ContextError
+	if errors.As(err, &full) {
+		return withHint(fmt.Errorf("the prompt has %d tokens, the context holds %d", full.Tokens, full.Limit), "--ctx %d or more makes room", full.Tokens)
+	}
+	return err
+}
+
+// prompt returns the token ids of what the model is to continue, and what reads its answer.
+func (o *runOptions) prompt(l *loaded, prompt string) ([]int32, *reader, error) {
+	plain := &reader{append: l.tok.AppendToken}
+	switch {
+	case o.tokens != "":
+		list, err := parseIDs(o.tokens)
+		if err == nil && len(list) == 0 {
+			err = usagef("--tokens holds no id")
+		}
+		if err == nil {
+			err = checkIDs(list, l.engine.Model.Config.Vocab)
+		}
+		return ids32(list), plain, err
+	case o.raw:
+		list := l.tok.Encode(prompt, rawText)
+		if l.tok.AddBOS && l.tok.BOS >= 0 {
+			list = append([]int{l.tok.BOS}, list...)
+		}
+		return ids32(list), plain, nil
+	}
+	c, err := l.chat()
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.render(c, o.messages(prompt))
+}
+
+// render makes the prompt of a conversation.
+func (o *runOptions) render(c *chat.Chat, msgs []chat.Message) ([]int32, *reader, error) {
+	p, err := c.Prompt(msgs, o.thinking)
+	if err != nil {
+		return nil, nil, err
+	}
+	return ids32(p.IDs), &reader{split: chat.NewSplitter(p), append: c.AppendToken}, nil
+}
+
+// messages is the conversation of a single prompt.
+func (o *runOptions) messages(prompt string) []chat.Message {
+	var m []chat.Message
+	if o.system != "" {
+		m = append(m, chat.Message{Role: "system", Content: o.system})
+	}
+	return append(m, chat.Message{Role: "user", Content: prompt})
+}
+
+// request makes a request of the options, bound by the schema if there is one.
+func (o *runOptions) request(l *loaded, prompt []int32) (generate.Request, error) {
+	req := generate.Request{Prompt: prompt, Max: o.max, Sampler: o.sampler, Stop: l.stop}
+	if o.schemaFile == "" {
+		return req, nil
+	}
+	schema, err := os.ReadFile(o.schemaFile)
+	if err != nil {
+		return req, err
+	}
+	g, err := grammar.Compile(schema)
+	if err != nil {
+		return req, fmt.Errorf("%s: %w", o.schemaFile, err)
+	}
+	req.Mask = g.Start(l.vocabulary())
+	return req, nil
+}
