@@ -20,7 +20,7 @@ const CheckpointName = "checkpoint.safetensors"
 
 // Save writes the checkpoint of the last step, unless it is there.
 func (t *Trainer) Save() error {
-	if t.opts.Dir == "" {
+	if t.opts.Dir == "" || t.kept == t.step {
 		return nil
 	}
 	if t.log != nil {
@@ -43,9 +43,11 @@ func (t *Trainer) Save() error {
 	}
 	meta := map[string]string{"id": t.opts.ID, "step": strconv.Itoa(t.step), "tokens": strconv.Itoa(t.tokens), "format": "retort"}
 	// A checkpoint is written to its end even when the run is being stopped.
-	err := safetensors.WriteFile(context.Background(), filepath.Join(t.opts.Dir, CheckpointName), meta, sources)
-	t.saved = time.Now()
-	return err
+	if err := safetensors.WriteFile(context.Background(), filepath.Join(t.opts.Dir, CheckpointName), meta, sources); err != nil {
+		return err
+	}
+	t.saved, t.kept = time.Now(), t.step
+	return nil
 }
 
 // Of says whether the folder's checkpoint is one of the run id; a folder without a checkpoint is of any run.
@@ -80,7 +82,7 @@ func (t *Trainer) resume() error {
 	if t.tokens, err = strconv.Atoi(f.Metadata["tokens"]); err != nil {
 		return fmt.Errorf("tokens: %w", err)
 	}
-	t.opt.Steps = t.step
+	t.opt.Steps, t.kept = t.step, t.step
 	for _, g := range t.opt.Groups {
 		for prefix, dst := range map[string][]float32{"p/": g.Data, "m/": g.M, "v/": g.V} {
 			s := f.Tensor(prefix + g.Name)

@@ -5,10 +5,13 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,6 +54,7 @@ type Trainer struct {
 	tokens int
 	log    *os.File
 	saved  time.Time
+	kept   int // the step of the checkpoint that is there, or -1
 }
 
 // New begins a run of m over what loader gives, or goes on from its newest checkpoint.
@@ -61,7 +65,7 @@ func New(m *model.Model, loader *data.Loader, run *tensor.Run, opts Options) (*T
 	if len(loader.Examples) == 0 {
 		return nil, errors.New("train: no examples")
 	}
-	t := &Trainer{opts: opts, model: m, loader: loader, run: run, opt: optim.NewAdamW(groups(m.Params()), opts.AdamW), saved: time.Now()}
+	t := &Trainer{opts: opts, model: m, loader: loader, run: run, opt: optim.NewAdamW(groups(m.Params()), opts.AdamW), saved: time.Now(), kept: -1}
 	if opts.Dir == "" {
 		return t, nil
 	}
@@ -193,19 +197,18 @@ const LogName = "loss.jsonl"
 // the resumed one writes again.
 func (t *Trainer) openLog() error {
 	path := filepath.Join(t.opts.Dir, LogName)
-	lines, err := ReadLog(path)
-	if err != nil {
+	b, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	keep := lines[:min(len(lines), t.step)]
-	var b []byte
-	for _, l := range keep {
-		b = appendLine(b, l)
-	}
-	if t.log, err = os.Create(path); err != nil {
+	_, keep := parseLog(b, t.step)
+	if t.log, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666); err != nil {
 		return err
 	}
-	_, err = t.log.Write(b)
+	if err := t.log.Truncate(int64(keep)); err != nil { // what is kept is never written again, so a kill cannot lose it
+		return err
+	}
+	_, err = t.log.Seek(0, io.SeekEnd)
 	return err
 }
 
@@ -231,26 +234,21 @@ func ReadLog(path string) ([]Line, error) {
 	if err != nil {
 		return nil, err
 	}
-	var lines []Line
-	for i, part := range splitLines(b) {
-		var l Line
-		if json.Unmarshal(part, &l) != nil || l.Step != i+1 {
-			break
-		}
-		lines = append(lines, l)
-	}
+	lines, _ := parseLog(b, math.MaxInt)
 	return lines, nil
 }
 
-// splitLines returns the whole lines of b.
-func splitLines(b []byte) (lines [][]byte) {
-	for i, start := 0, 0; i < len(b); i++ {
-		if b[i] == '\n' {
-			lines = append(lines, b[start:i])
-			start = i + 1
+// parseLog returns up to most lines from the beginning of b, as long as they are whole and in order, and their bytes.
+func parseLog(b []byte, most int) (lines []Line, size int) {
+	for part := range bytes.Lines(b) {
+		var l Line
+		if len(lines) == most || part[len(part)-1] != '\n' || json.Unmarshal(part, &l) != nil || l.Step != len(lines)+1 {
+			break
 		}
+		lines = append(lines, l)
+		size += len(part)
 	}
-	return lines
+	return lines, size
 }
 
 // Close ends the log. The model stays as it is.
