@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"retort/internal/compute/cpu"
+	"retort/internal/compute/limit"
 	"retort/internal/lm/generate"
 )
 
@@ -22,13 +24,18 @@ type benchOptions struct {
 	prompt, gen, depth, repeat, threads int
 	cacheType                           string
 	json                                bool
+	train                               string
+	batch, seq, steps                   int
+	labelShare                          float64
 }
 
 func newBench() *cobra.Command {
 	o := &benchOptions{}
 	cmd := &cobra.Command{
 		Use: "bench MODEL", Short: "Measure prefill, decoding and training speed",
-		Long: "Measure tokens a second on random tokens: prefill of -p tokens and decoding of -n, each behind -d tokens of\ncontext, with llama-bench's columns.",
+		Long: "Measure tokens a second on random tokens: prefill of -p tokens and decoding of -n, each behind -d tokens of\n" +
+			"context, with llama-bench's columns; or training with --train. The share of the limit is that of the memory's\n" +
+			"bandwidth (decoding) or of the dot product units (else), measured in the same run.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
 	}
@@ -37,8 +44,13 @@ func newBench() *cobra.Command {
 	f.IntVarP(&o.gen, "gen", "n", 128, "generated tokens; 0 leaves the test out")
 	f.IntVarP(&o.depth, "depth", "d", 0, "tokens of context before the test")
 	f.IntVarP(&o.repeat, "repeat", "r", 5, "repetitions")
-	f.StringVar(&o.cacheType, "cache-type", "bf16", "keys and values: bf16 or f32")
-	f.BoolVar(&o.json, "json", false, "print a JSON array")
+	cacheFlag(cmd, &o.cacheType)
+	f.StringVar(&o.train, "train", "", "measure training instead: full or lora")
+	f.IntVar(&o.batch, "batch", 4, "sequences of a training step")
+	f.IntVar(&o.seq, "seq", 512, "tokens of a training sequence")
+	f.IntVar(&o.steps, "steps", 5, "training steps that count, after two to warm up")
+	f.Float64Var(&o.labelShare, "label-share", 1, "share of the training tokens that carry a label")
+	f.BoolVar(&o.json, "json", false, "print JSON")
 	threadsFlag(cmd, &o.threads)
 	return cmd
 }
@@ -56,6 +68,7 @@ type benchRow struct {
 	StdDev  float64   `json:"stddev_ts"`
 	Samples []float64 `json:"samples_ts"`
 	Kernel  string    `json:"kernel"`
+	Share   float64   `json:"share_of_limit"`
 	CPU     string    `json:"cpu"`
 }
 
@@ -63,15 +76,18 @@ func (o *benchOptions) run(ctx context.Context, name string, w io.Writer) error 
 	if o.prompt < 0 || o.gen < 0 || o.depth < 0 || o.repeat < 1 {
 		return usagef("-p, -n and -d count from 0, -r from 1")
 	}
-	if err := checkThreads(o.threads); err != nil {
+	if err := errors.Join(checkThreads(o.threads), checkCacheType(o.cacheType)); err != nil {
 		return err
+	}
+	if o.train != "" {
+		return o.runTrain(ctx, name, w)
 	}
 	l, err := load(name, o.threads, o.cacheType)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	var rows []benchRow
+	rows := []benchRow{}
 	for _, test := range [][2]int{{o.prompt, 0}, {0, o.gen}} {
 		if test[0]+test[1] == 0 {
 			continue
@@ -120,7 +136,24 @@ func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) 
 		}
 	}
 	row.Avg, row.StdDev = meanDev(row.Samples)
-	return row, nil
+	row.Share, err = o.share(l, row)
+	return row, err
+}
+
+// share is what part of the machine's limit a test reached: reading memory where tokens come one by one, else
+// multiplying.
+func (o *benchOptions) share(l *loaded, row benchRow) (float64, error) {
+	m := l.engine.Model
+	work := workOf(m)
+	if row.Prompt > 0 {
+		return row.Avg * 2 * work.blocks / work.peak(l.pool), nil
+	}
+	read, err := limit.ReadBandwidth(l.pool)
+	if err != nil {
+		return 0, err
+	}
+	cache := float64(m.CacheBytes(row.Depth+row.Gen/2, o.cacheType != "f32" && !m.Float32))
+	return row.Avg * (work.bytes + cache) / read, nil
 }
 
 // benchPass computes the tokens that s does not hold yet: at once if they are a prompt, else one by one.
@@ -153,7 +186,7 @@ func meanDev(v []float64) (mean, dev float64) {
 
 func printBench(w io.Writer, rows []benchRow) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "model\tsize\tparams\tthreads\ttest\ttokens/s")
+	fmt.Fprintln(t, "model\tsize\tparams\tthreads\ttest\ttokens/s\tof the limit")
 	for _, r := range rows {
 		test := fmt.Sprintf("pp%d", r.Prompt)
 		if r.Gen > 0 {
@@ -162,7 +195,7 @@ func printBench(w io.Writer, rows []benchRow) error {
 		if r.Depth > 0 {
 			test += fmt.Sprintf(" @ d%d", r.Depth)
 		}
-		fmt.Fprintf(t, "%s\t%.2f MiB\t%.2f M\t%d\t%s\t%.2f ± %.2f\n", r.Model, float64(r.Size)/(1<<20), float64(r.Params)/1e6, r.Threads, test, r.Avg, r.StdDev)
+		fmt.Fprintf(t, "%s\t%.2f MiB\t%.2f M\t%d\t%s\t%.2f ± %.2f\t%.0f %%\n", r.Model, float64(r.Size)/(1<<20), float64(r.Params)/1e6, r.Threads, test, r.Avg, r.StdDev, 100*r.Share)
 	}
 	if len(rows) > 0 {
 		fmt.Fprintf(os.Stderr, "cpu %s, kernels %s\n", rows[0].CPU, rows[0].Kernel)
