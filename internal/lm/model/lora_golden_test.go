@@ -19,7 +19,6 @@ import (
 )
 
 // loraGolden is what PyTorch computed of a tiny LoRA model: see testdata/lora/lora.py.
-
 type loraGolden struct {
 	Arch   string
 	Config struct {
@@ -75,7 +74,6 @@ func (g *loraGolden) config() model.Config {
 }
 
 // Tensor gives the frozen base as a weights.Source does.
-
 func (g *loraGolden) Tensor(name string) (weights.Tensor, bool) {
 	s := g.file.Tensor("p/" + name)
 	if s == nil || strings.Contains(name, ".lora_") {
@@ -98,7 +96,6 @@ func (g *loraGolden) Names() []string {
 func (g *loraGolden) Close() error { return nil }
 
 // model returns the golden model with the golden A and B.
-
 func (g *loraGolden) model(t *testing.T, p tensor.Precision) *model.Model {
 	t.Helper()
 	m, err := model.Bind(g.config(), g, model.LoadOptions{Precision: p, LoRA: &model.LoRAConfig{Rank: g.Rank, Alpha: g.Alpha}})
@@ -150,7 +147,6 @@ func newRun(t testing.TB) *tensor.Run {
 }
 
 // share returns the largest difference of got and want as a share of the root mean square of want.
-
 func share(got, want []float32) float64 {
 	if len(got) != len(want) {
 		return math.Inf(1)
@@ -169,7 +165,6 @@ func share(got, want []float32) float64 {
 }
 
 // allLogits returns the logits of every row of b.
-
 func allLogits(m *model.Model, run *tensor.Run, b *data.Batch) []float32 {
 	rows := make([]int, b.Rows())
 	for i := range rows {
@@ -183,8 +178,6 @@ func allLogits(m *model.Model, run *tensor.Run, b *data.Batch) []float32 {
 
 var loraArchs = []string{"llama", "deepseek2"}
 
-// The tolerances are those of learn/train's goldens: float32 chains against float64.
-
 func (g *loraGolden) trainer(t *testing.T, m *model.Model, dir string) *train.Trainer {
 	t.Helper()
 	loader := &data.Loader{Examples: g.examples(), Batch: 2, Tokens: 1 << 10}
@@ -196,20 +189,7 @@ func (g *loraGolden) trainer(t *testing.T, m *model.Model, dir string) *train.Tr
 	return tr
 }
 
-// bits copies every trainable value.
-
-// bf16 gradients point where those of float32 point.
-
-// A file of a LoRA model answers as the model does, and holds as stored what no LoRA changes.
-
-// checkCopied compares what no LoRA changes with the base, byte for byte.
-
-// The adapter's values are the model's; rows of q and k of llama lie as Hugging Face's.
-
-// huggingFaceOrder undoes llama.cpp's permutation, reshape(heads, 2, d/2, n).swapaxes(1, 2), row by row.
-
 // splitSource gives attn_kv_b as newer files store it: W^UK transposed per head, and W^UV.
-
 type splitSource struct{ *loraGolden }
 
 func (s splitSource) Names() []string {

@@ -20,6 +20,7 @@ import (
 	"retort/internal/lm/model"
 )
 
+// A file of a LoRA model answers as the model does, and holds as stored what no LoRA changes.
 func TestLoRAWritesMerged(t *testing.T) {
 	for _, arch := range loraArchs {
 		g := openLoRAGolden(t, arch)
@@ -58,6 +59,7 @@ func TestLoRAWritesMerged(t *testing.T) {
 	}
 }
 
+// checkCopied compares what no LoRA changes with the base, byte for byte.
 func checkCopied(t *testing.T, g *loraGolden, path string) {
 	t.Helper()
 	f, err := gguf.Open(path)
@@ -84,6 +86,7 @@ func checkCopied(t *testing.T, g *loraGolden, path string) {
 	}
 }
 
+// The adapter's values are the model's; rows of q and k of llama lie as Hugging Face's.
 func TestLoRAWritesAdapter(t *testing.T) {
 	for _, arch := range loraArchs {
 		g := openLoRAGolden(t, arch)
@@ -133,6 +136,7 @@ func TestLoRAWritesAdapter(t *testing.T) {
 	}
 }
 
+// huggingFaceOrder undoes llama.cpp's permutation, reshape(heads, 2, d/2, n).swapaxes(1, 2), row by row.
 func huggingFaceOrder(rows []float32, d, n int) []float32 {
 	out := make([]float32, len(rows))
 	for r := range len(rows) / n {

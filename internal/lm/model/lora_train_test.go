@@ -13,6 +13,7 @@ import (
 	"retort/internal/numtest"
 )
 
+// The tolerances are those of learn/train's goldens: float32 chains against float64.
 func TestLoRAAsPyTorch(t *testing.T) {
 	numtest.EachImpl(t, func(t *testing.T) {
 		for _, arch := range loraArchs {
@@ -76,6 +77,7 @@ func TestLoRAFiveStepsAsPyTorch(t *testing.T) {
 	}
 }
 
+// bits copies every trainable value.
 func bits(m *model.Model) (v []uint32) {
 	for _, p := range m.Params() {
 		p.Slices(func(values, _ []float32) {
@@ -116,6 +118,7 @@ func TestLoRAResumesBitForBit(t *testing.T) {
 	}
 }
 
+// bf16 gradients point where those of float32 point.
 func TestLoRABF16PointsAsPyTorch(t *testing.T) {
 	for _, arch := range loraArchs {
 		g := openLoRAGolden(t, arch)
