@@ -35,16 +35,14 @@ type trainResult struct {
 	Loss    float64 `json:"loss"` // of the last step: random tokens, so near the logarithm of the vocabulary or above
 }
 
-// recomputeAbove is from how many parameters on distillation computes activations again; here alike.
+// recomputeAbove is from how many weights of the layers on distillation computes activations again; here alike.
 const recomputeAbove = 50e6
 
 const warmUpSteps = 2
 
 func (o *benchOptions) runTrain(ctx context.Context, name string, w io.Writer) error {
 	switch {
-	case o.train == "lora":
-		return usagef("--train lora is not there yet, want full")
-	case o.train != "full":
+	case o.train != "full" && o.train != "lora":
 		return usagef("--train is %q, want full or lora", o.train)
 	case o.batch < 1 || o.seq < 1 || o.steps < 1:
 		return usagef("--batch, --seq and --steps count from 1")
@@ -55,18 +53,18 @@ func (o *benchOptions) runTrain(ctx context.Context, name string, w io.Writer) e
 	if err != nil {
 		return err
 	}
-	m, err := model.Load(path, model.LoadOptions{Train: true, Precision: tensor.BFloat16})
+	pool := par.New(o.threads)
+	defer pool.Close()
+	opts := model.LoadOptions{Train: o.train == "full", Precision: tensor.BFloat16, Pool: pool}
+	if !opts.Train {
+		opts.LoRA = &model.LoRAConfig{Rank: 16, Alpha: 32, Seed: 1}
+	}
+	m, err := model.Load(path, opts)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	params := 0
-	for _, p := range m.Params() {
-		p.Slices(func(v, _ []float32) { params += len(v) })
-	}
-	m.Recompute = params > recomputeAbove
-	pool := par.New(o.threads)
-	defer pool.Close()
+	m.Recompute = workOf(m).blocks > recomputeAbove
 	res, err := o.measureTrain(ctx, m, pool)
 	if err != nil {
 		return err
@@ -108,8 +106,11 @@ func (o *benchOptions) measureTrain(ctx context.Context, m *model.Model, pool *p
 	res.TPS = tokens / times[len(times)/2]
 	res.Bytes = anonymousBytes()
 	work := workOf(m)
-	flop := 6 * (work.blocks + work.head*o.labelShare) // 2 a weight forward, 4 backward
-	res.Share = res.TPS * flop / limit.BF16(pool)
+	flop := 6.0 // a weight: 2 forward, 2 for the gradient of activations and 2 for its own
+	if o.train == "lora" {
+		flop = 4
+	}
+	res.Share = res.TPS * flop * (work.blocks + work.head*o.labelShare) / limit.BF16(pool)
 	return res, nil
 }
 

@@ -118,7 +118,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newRun(), newPull(), newList(), newShow(), newRemove(),
 		newDistill(), newReport(), newTrain(), newEval(),
-		newTokenize(), newBench(), newVersion(),
+		newQuantize(), newTokenize(), newBench(), newVersion(),
 	}
 }
 

@@ -1,0 +1,82 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"retort/internal/compute/quant"
+)
+
+// mixture is a way to store a whole model, by llama.cpp's name for it.
+type mixture struct {
+	name string
+	code uint32     // general.file_type
+	main quant.Type // of most matrices
+	head quant.Type // of the output head, or of the embedding that serves as one
+	more bool       // Q4_K_M's and Q5_K_M's rule: six bits where errors cost most
+}
+
+// mixtures are the files that quantize can make.
+var mixtures = []mixture{
+	{"f32", 0, quant.F32, quant.F32, false},
+	{"f16", 1, quant.F16, quant.F16, false},
+	{"bf16", 32, quant.BF16, quant.BF16, false},
+	{"q8_0", 7, quant.Q8_0, quant.Q8_0, false},
+	{"q6_k", 18, quant.Q6_K, quant.Q6_K, false},
+	{"q5_k_m", 17, quant.Q5_K, quant.Q6_K, true},
+	{"q5_k_s", 16, quant.Q5_K, quant.Q6_K, false},
+	{"q5_1", 9, quant.Q5_1, quant.Q6_K, false},
+	{"q5_0", 8, quant.Q5_0, quant.Q6_K, false},
+	{"q4_k_m", 15, quant.Q4_K, quant.Q6_K, true},
+	{"q4_k_s", 14, quant.Q4_K, quant.Q6_K, false},
+	{"q4_1", 3, quant.Q4_1, quant.Q6_K, false},
+	{"q4_0", 2, quant.Q4_0, quant.Q6_K, false},
+}
+
+// findMixture finds a mixture by its name in either case; q4_k and q5_k are the _m ones, as everywhere.
+func findMixture(name string) (mixture, error) {
+	low := strings.ToLower(name)
+	if low == "q4_k" || low == "q5_k" {
+		low += "_m"
+	}
+	names := make([]string, len(mixtures))
+	for i, m := range mixtures {
+		if m.name == low {
+			return m, nil
+		}
+		names[i] = m.name
+	}
+	return mixture{}, usagef("--type is %q, want one of %s", name, strings.Join(names, ", "))
+}
+
+// layout counts what the mixture's rule asks for: which of how many layers a matrix belongs to.
+type layout struct {
+	layers int
+	tied   bool // no output.weight
+}
+
+// storedAs returns the type of the tensor name of dims, the row first, that is stored as have.
+//
+// What readers expect in float32 stays so: vectors, and the router of a mixture of experts. Everything else that is a
+// matrix is quantized, as in llama.cpp's llama_tensor_get_type without its exceptions for single models.
+func (m mixture) storedAs(name string, dims []int, have quant.Type, in layout) quant.Type {
+	if len(dims) < 2 || !strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, "_norm.weight") || strings.HasSuffix(name, "ffn_gate_inp.weight") {
+		return have
+	}
+	t := m.main
+	switch {
+	case name == "output.weight" || in.tied && name == "token_embd.weight":
+		if t = m.head; dims[0]%t.BlockSize() != 0 {
+			t = quant.Q8_0
+		}
+	case m.more:
+		layer := 0
+		if _, err := fmt.Sscanf(name, "blk.%d.", &layer); err == nil && quant.MixQ4KM(name, layer, in.layers) == quant.Q6_K {
+			t = quant.Q6_K
+		}
+	}
+	if t = quant.Fit(t, dims[0]); !t.CanEncode() {
+		t = quant.Fit(quant.Q8_0, dims[0])
+	}
+	return t
+}

@@ -1,0 +1,216 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
+	"retort/internal/format/gguf"
+)
+
+type quantizeOptions struct {
+	mixture string
+	threads int
+}
+
+func newQuantize() *cobra.Command {
+	o := &quantizeOptions{}
+	cmd := &cobra.Command{
+		Use: "quantize SRC DST.gguf --type TYPE", Short: "Store a model in fewer bits",
+		Long: "Write the model SRC as DST with its matrices stored as TYPE: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, f16, bf16, f32 and\n" +
+			"others. The types are mixed as llama.cpp does. SRC is best stored in 16 bits or more.",
+		Example: "retort quantize student-f16.gguf student-q4_k_m.gguf --type q4_k_m",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&o.mixture, "type", "", "how to store the matrices")
+	threadsFlag(cmd, &o.threads)
+	return cmd
+}
+
+func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress io.Writer) error {
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	if o.mixture == "" {
+		return usagef("--type is missing")
+	}
+	mix, err := findMixture(o.mixture)
+	if err != nil {
+		return err
+	}
+	if !strings.HasSuffix(dst, ".gguf") {
+		return usagef("DST is %q, want a name that ends in .gguf", dst)
+	}
+	src, err := resolve(name)
+	if err != nil {
+		return err
+	}
+	return requantize(ctx, src, dst, mix, o.threads, w, progress)
+}
+
+// requantize writes the GGUF file src as dst, tensor by tensor, each with all workers.
+func requantize(ctx context.Context, src, dst string, mix mixture, threads int, w, progress io.Writer) error {
+	if info, err := os.Stat(src); err == nil && info.IsDir() {
+		return withHint(fmt.Errorf("%s is a folder, want a GGUF file", src), "retort convert SRC F.gguf first")
+	}
+	f, err := gguf.Open(src)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	arch, err := f.Architecture()
+	if err != nil {
+		return err
+	}
+	in := layout{tied: f.Tensor("output.weight") == nil}
+	if in.layers, err = f.Int(arch + ".block_count"); err != nil {
+		return err
+	}
+	out, err := gguf.Create(dst)
+	if err != nil {
+		return err
+	}
+	defer out.Abort()
+	for key, v := range f.All() {
+		if !strings.HasPrefix(key, "split.") { // parts become one file
+			out.Set(key, v)
+		}
+	}
+	out.Set("general.file_type", gguf.ValueOf(mix.code))
+	out.Set("general.quantization_version", gguf.ValueOf(uint32(2)))
+	pool := par.New(threads)
+	defer pool.Close()
+	bar := newProgress(progress)
+	bar.bytes = true
+	defer bar.done()
+	total, done, twice := 0, 0, int64(0)
+	for i := range f.Tensors {
+		total += int(f.Tensors[i].Size)
+	}
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		have := quant.Type(t.Type)
+		want := mix.storedAs(t.Name, t.Dims, have, in)
+		if want != have && !have.Known() {
+			return fmt.Errorf("%s: %s is stored as %s, which cannot be decoded", src, t.Name, t.Type)
+		}
+		if want != have && have.BlockSize() > 1 {
+			twice += t.Size
+		}
+		out.Add(t.Name, gguf.Type(want), t.Dims, func(dst io.Writer) error {
+			r := recoder{from: have, to: want, row: t.Dims[0], data: t.Data(), pool: pool, told: func(n int) { bar.set("quantize", done+n, total, t.Name) }}
+			err := r.write(ctx, dst)
+			done += int(t.Size)
+			return err
+		})
+	}
+	if twice > 0 {
+		bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(twice)))
+	}
+	if err := out.Commit(ctx); err != nil {
+		return err
+	}
+	bar.done()
+	return summarize(w, src, dst)
+}
+
+// summarize compares two files.
+func summarize(w io.Writer, paths ...string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, path := range paths {
+		info, err := describe(path)
+		if err != nil {
+			return err
+		}
+		var types []string
+		for _, s := range info.Tensors {
+			types = append(types, fmt.Sprintf("%d %s", s.Count, s.Type))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.2f bits a weight\t%s\n", path, byteText(info.Size), 8*float64(info.Size)/float64(max(info.Parameters, 1)), strings.Join(types, ", "))
+	}
+	return t.Flush()
+}
+
+// recoder writes a tensor in another type.
+type recoder struct {
+	from, to quant.Type
+	row      int // weights
+	data     []byte
+	pool     *par.Pool
+	told     func(done int) // bytes of the source
+
+	out     []byte // of the rows at hand
+	lo, hi  int    // rows at hand
+	scratch [][]float32
+	errs    []error
+}
+
+// chunkWeights is how many weights are encoded before they are written: enough for all workers, few enough that a
+// cancelled run ends soon.
+const chunkWeights = 1 << 20
+
+func (r *recoder) write(ctx context.Context, dst io.Writer) error {
+	if r.from == r.to {
+		return r.copy(ctx, dst)
+	}
+	rows := len(r.data) / r.from.RowBytes(r.row)
+	step := max(1, chunkWeights/r.row)
+	r.scratch, r.errs = make([][]float32, r.pool.Threads()), make([]error, r.pool.Threads())
+	for i := range r.scratch {
+		r.scratch[i] = make([]float32, r.row)
+	}
+	for r.lo = 0; r.lo < rows; r.lo = r.hi {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r.hi = min(r.lo+step, rows)
+		r.out = append(r.out[:0], make([]byte, (r.hi-r.lo)*r.to.RowBytes(r.row))...)
+		r.pool.Run(r, r.hi-r.lo)
+		for _, err := range r.errs {
+			if err != nil {
+				return err
+			}
+		}
+		if _, err := dst.Write(r.out); err != nil {
+			return err
+		}
+		r.told(r.hi * r.from.RowBytes(r.row))
+	}
+	return nil
+}
+
+// Part encodes one row.
+func (r *recoder) Part(i, worker int) {
+	from, to := r.from.RowBytes(r.row), r.to.RowBytes(r.row)
+	values := r.scratch[worker]
+	quant.Decode(r.from, values, r.data[(r.lo+i)*from:(r.lo+i+1)*from])
+	if err := quant.Encode(r.to, r.out[i*to:(i+1)*to], values); err != nil {
+		r.errs[worker] = err
+	}
+}
+
+// copy writes the tensor as it is, of whatever type.
+func (r *recoder) copy(ctx context.Context, dst io.Writer) error {
+	const chunk = 4 << 20
+	for at := 0; at < len(r.data); at += chunk {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		end := min(at+chunk, len(r.data))
+		if _, err := dst.Write(r.data[at:end]); err != nil {
+			return err
+		}
+		r.told(end)
+	}
+	return nil
+}
