@@ -123,53 +123,56 @@ func gemm(c []float32, ldc int, a operand, b panels, m, k, n int, acc bool) {
 	}
 }
 
-// narrow is a [T, r] activation of a LoRA in the forms that products ask for: as it is, and transposed.
+// narrow is a [T, r] activation of a LoRA in the forms that products ask for.
 type narrow struct {
-	rank, t int
-	values  []float32 // [T, r]
-	rows    operand   // the same in the precision of products
-	turned  operand   // [r, T], for sums over T
+	rank, t      int
+	rows, turned operand // as it is; [r, T], for sums over T
 }
 
-// grow makes room for t rows.
-func (n *narrow) grow(t, rank int, half, turned bool) {
+// growRows makes room for t rows, growTurned for the transposed form of as many.
+func (n *narrow) growRows(t, rank int, half bool) {
 	n.rank, n.t = rank, t
-	n.values = resized(n.values, t*rank)
-	if !half {
-		n.rows = operand{full: n.values, stride: rank}
-		if turned {
-			n.turned = operand{full: resized(n.turned.full, rank*t), stride: t}
-		}
-		return
-	}
-	n.rows = operand{half: resized(n.rows.half, t*even(rank)), stride: even(rank)}
-	if turned {
-		n.turned = operand{half: resized(n.turned.half, rank*even(t)), stride: even(t)}
-	}
+	n.rows = n.rows.resized(t, rank, half)
 }
 
-// set makes rows [lo, hi) scale·a·b, with a [T, k] and b of r columns.
-func (n *narrow) set(a operand, b panels, k, lo, hi int, scale float32) {
-	values := n.values[lo*n.rank : hi*n.rank]
+func (n *narrow) growTurned(t, rank int, half bool) {
+	n.rank, n.t = rank, t
+	n.turned = n.turned.resized(rank, t, half)
+}
+
+// resized returns room for [rows, cols].
+func (a operand) resized(rows, cols int, half bool) operand {
+	if half {
+		return operand{half: resized(a.half, rows*even(cols)), stride: even(cols)}
+	}
+	return operand{full: resized(a.full, rows*cols), stride: cols}
+}
+
+// multiply sets values, [hi-lo, r], to rows [lo, hi) of scale·a·b, with a [T, k] and b of r columns.
+func (n *narrow) multiply(values []float32, a operand, b panels, k, lo, hi int, scale float32) {
 	gemm(values, n.rank, a.from(lo), b, hi-lo, k, n.rank, false)
 	kernel.Scale(scale, values)
+}
+
+// setRows keeps values as rows [lo, hi), setTurned as columns [lo, hi) of the transposed form.
+func (n *narrow) setRows(values []float32, lo, hi int) {
 	if n.rows.half == nil {
+		copy(n.rows.full[lo*n.rank:], values)
 		return
 	}
 	for t := lo; t < hi; t++ {
 		row := n.rows.half[t*n.rows.stride : (t+1)*n.rows.stride]
-		row[len(row)-1] = 0
-		kernel.ToBF16(row[:n.rank], n.values[t*n.rank:(t+1)*n.rank])
+		row[len(row)-1] = 0 // the odd end, where there is one
+		kernel.ToBF16(row[:n.rank], values[(t-lo)*n.rank:(t-lo+1)*n.rank])
 	}
 }
 
-// turn brings rows [lo, hi) to columns of the transposed form.
-func (n *narrow) turn(lo, hi int) {
-	if n.rows.half == nil {
-		kernel.TransposeF32(n.turned.full[lo:], n.values[lo*n.rank:], hi-lo, n.rank, n.rank, n.turned.stride)
+func (n *narrow) setTurned(values []float32, lo, hi int) {
+	if n.turned.half == nil {
+		kernel.TransposeF32(n.turned.full[lo:], values, hi-lo, n.rank, n.rank, n.turned.stride)
 		return
 	}
-	kernel.TransposeBF16(n.turned.half[lo:], n.values[lo*n.rank:], hi-lo, n.rank, n.rank, n.turned.stride)
+	kernel.TransposeBF16(n.turned.half[lo:], values, hi-lo, n.rank, n.rank, n.turned.stride)
 	if hi == n.t && n.turned.stride != n.t { // the odd end
 		for i := range n.rank {
 			n.turned.half[(i+1)*n.turned.stride-1] = 0

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"retort/internal/compute/op"
 	"retort/internal/compute/par"
@@ -24,8 +25,11 @@ type LoadOptions struct {
 	Pool *par.Pool
 }
 
-// Load opens the model at path, a GGUF file.
+// Load opens the model at path, a GGUF file or a folder with config.json and safetensors.
 func Load(path string, opts LoadOptions) (*Model, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return loadFolder(path, opts)
+	}
 	f, err := gguf.Open(path)
 	if err != nil {
 		return nil, err
@@ -57,6 +61,7 @@ type loader struct {
 	other  bool          // a matrix is stored in another type than F32
 	params []Param
 	lora   map[string][]*LoRA // by the stored tensor that they change
+	back   *loraBack          // which they share
 }
 
 // Tensor returns the tensor name of shape dims: from the source, or fresh.
@@ -92,7 +97,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 			return nil, err
 		}
 	}
-	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}}
+	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}, back: new(loraBack)}
 	l.fresh, _ = src.(*randomSource)
 	l.Ignore("rope_freqs.weight")
 	m := &Model{Config: c, close: []func() error{l.arena.Close}}
@@ -239,7 +244,7 @@ func (l *loader) adapt(name string, w tensor.Weight, stored storedMatrix, expert
 		l.Fault(name, err)
 		return w
 	}
-	lw := newLoRA(w, stored, l.opts.LoRA, module, l.opts.Precision)
+	lw := newLoRA(w, stored, l.opts.LoRA, module, l.opts.Precision, l.back)
 	l.lora[name] = append(l.lora[name], lw)
 	l.params = append(l.params, Param{Name: module + ".lora_A.weight", Dims: []int{lw.a.rows, lw.a.cols}, factor: &lw.a},
 		Param{Name: module + ".lora_B.weight", Dims: []int{lw.b.rows, lw.b.cols}, factor: &lw.b})

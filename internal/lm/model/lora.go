@@ -40,7 +40,8 @@ func (c *LoRAConfig) check() error {
 //
 // A is [r, in] and B is [out, r]. With u = s·x·Aᵀ and v = s·dy·B, both [T, r]: dB += dyᵀ·u, dA += vᵀ·x,
 // dx += dy·W + v·A. The values between are few, so backward computes u again instead of keeping it, and a block that is
-// run again (op.Apply) needs no care. Each LoRA has scratch of its own; one Run at a time may use it.
+// run again (op.Apply) needs no care. One Run at a time may use the LoRAs of a model: each has room for its u, and they
+// share what backward needs.
 // Source: Hu et al. 2021, arXiv 2106.09685.
 type LoRA struct {
 	base   tensor.Weight
@@ -49,18 +50,26 @@ type LoRA struct {
 	scale  float32
 	half   bool
 
-	u, v   narrow
-	undone *tensor.Tensor // whose v is at hand: set by AccGrad for the MatMulT that follows it
-	job    loraJob
+	u    narrow // of the product at hand
+	back *loraBack
+	job  loraJob
+}
+
+// loraBack is scratch of the backward pass.
+type loraBack struct {
+	u, v narrow
+	// Whose v is at hand: AccGrad leaves it for the MatMulT that follows.
+	of *LoRA
+	y  *tensor.Tensor
 }
 
 // newLoRA wraps base; name decides the random numbers of A together with the seed.
 //
 // A is uniform in ±1/sqrt(in), which is what PEFT's kaiming_uniform_(a=sqrt(5)) comes to.
-func newLoRA(base tensor.Weight, stored storedMatrix, c *LoRAConfig, name string, p tensor.Precision) *LoRA {
+func newLoRA(base tensor.Weight, stored storedMatrix, c *LoRAConfig, name string, p tensor.Precision, back *loraBack) *LoRA {
 	out, in := base.Dims()
 	half := p == tensor.BFloat16
-	w := &LoRA{base: base, stored: stored, a: newFactor(c.Rank, in, half), b: newFactor(out, c.Rank, half), scale: float32(c.Alpha / float64(c.Rank)), half: half}
+	w := &LoRA{base: base, stored: stored, a: newFactor(c.Rank, in, half), b: newFactor(out, c.Rank, half), scale: float32(c.Alpha / float64(c.Rank)), half: half, back: back}
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	rng := rand.New(rand.NewPCG(c.Seed, h.Sum64()))
@@ -92,7 +101,7 @@ func (w *LoRA) Prepare(r *tensor.Run, x *tensor.Tensor) {
 	w.base.Prepare(r, x)
 	w.a.packRows(r)
 	w.b.packRows(r)
-	w.u.grow(x.Rows, w.a.rows, w.half, false)
+	w.u.growRows(x.Rows, w.a.rows, w.half)
 	w.job = loraJob{w: w, what: loraForward, x: operandOf(r, x, w.half)}
 	w.job.overRows(r, x.Rows)
 }
@@ -106,35 +115,33 @@ func (w *LoRA) Columns(r *tensor.Run, y, x *tensor.Tensor, lo, hi, worker int) {
 // AccGrad adds dyᵀ·u to the gradient of B and vᵀ·x to that of A.
 func (w *LoRA) AccGrad(r *tensor.Run, y, x *tensor.Tensor) {
 	w.a.packRows(r)
-	w.u.grow(x.Rows, w.a.rows, w.half, true)
-	w.backward(r, y, x, loraNarrow)
-	w.job = loraJob{w: w, what: loraGrads, r: r, xt: x, yt: y}
+	w.back.u.growTurned(x.Rows, w.a.rows, w.half)
+	w.back.v.growTurned(x.Rows, w.a.rows, w.half)
+	w.backward(r, y, loraNarrow, operandOf(r, x, w.half))
+	w.job = loraJob{w: w, what: loraGrads, xt: x, yt: y}
 	w.job.overPanels(r)
-	w.undone = y
+	w.back.of, w.back.y = w, y
 }
 
 // MatMulT adds dy·W + v·A to the gradient of x.
 func (w *LoRA) MatMulT(r *tensor.Run, x, y *tensor.Tensor) {
 	w.base.MatMulT(r, x, y)
 	w.a.packCols(r)
-	if w.undone != y {
-		w.backward(r, y, x, loraBackward)
+	if w.back.of != w || w.back.y != y {
+		w.backward(r, y, loraBackward, operand{})
 	}
-	w.undone = nil
+	w.back.of, w.back.y = nil, nil
 	w.job = loraJob{w: w, what: loraInput, xt: x}
 	w.job.overRows(r, x.Rows)
 	w.job = loraJob{}
 }
 
 // backward computes v, and what else the work asks for, from the gradient of y.
-func (w *LoRA) backward(r *tensor.Run, y, x *tensor.Tensor, what loraWork) {
+func (w *LoRA) backward(r *tensor.Run, y *tensor.Tensor, what loraWork, x operand) {
 	w.b.packCols(r)
-	w.v.grow(y.Rows, w.b.cols, w.half, true)
+	w.back.v.growRows(y.Rows, w.b.cols, w.half)
 	dy := tensor.Of(y.Rows, y.Cols, y.Grad)
-	w.job = loraJob{w: w, what: what, dy: operandOf(r, dy, w.half)}
-	if what == loraNarrow {
-		w.job.x = operandOf(r, x, w.half)
-	}
+	w.job = loraJob{w: w, what: what, x: x, dy: operandOf(r, dy, w.half)}
 	w.job.overRows(r, y.Rows)
 	dy.Changed()
 }
@@ -156,7 +163,7 @@ type loraWork uint8
 
 const (
 	loraForward  loraWork = iota // u
-	loraNarrow                   // u and v, and their transposed forms
+	loraNarrow                   // v, and the transposed forms of u and v
 	loraBackward                 // v
 	loraInput                    // dx += v·A
 	loraGrads                    // dA += vᵀ·x, dB += dyᵀ·u
@@ -166,12 +173,12 @@ const (
 const leastRows = 24
 
 func (j *loraJob) overRows(r *tensor.Run, rows int) {
-	j.n, j.step = rows, max(leastRows, (rows+4*r.Pool.Threads()-1)/(4*r.Pool.Threads()))
+	j.r, j.n, j.step = r, rows, max(leastRows, (rows+4*r.Pool.Threads()-1)/(4*r.Pool.Threads()))
 	r.Pool.Run(j, (rows+j.step-1)/j.step)
 }
 
 func (j *loraJob) overPanels(r *tensor.Run) {
-	j.n = panelsOf(j.w.a.cols) + panelsOf(j.w.b.rows)
+	j.r, j.n = r, panelsOf(j.w.a.cols)+panelsOf(j.w.b.rows)
 	j.step = max(1, j.n/(8*r.Pool.Threads()))
 	r.Pool.Run(j, (j.n+j.step-1)/j.step)
 }
@@ -181,22 +188,37 @@ func panelsOf(n int) int { return (n + kernel.Panel - 1) / kernel.Panel }
 // Part does the work on rows or panels [lo, hi).
 func (j *loraJob) Part(i, worker int) {
 	w, lo, hi := j.w, i*j.step, min((i+1)*j.step, j.n)
+	if j.what <= loraBackward {
+		values := j.r.Scratch(worker, (hi-lo)*w.a.rows)
+		j.narrow(values, lo, hi)
+		return
+	}
 	switch j.what {
-	case loraForward:
-		w.u.set(j.x, w.a.overRows, w.a.cols, lo, hi, w.scale)
-	case loraNarrow:
-		w.u.set(j.x, w.a.overRows, w.a.cols, lo, hi, w.scale)
-		w.u.turn(lo, hi)
-		w.v.set(j.dy, w.b.overCols, w.b.rows, lo, hi, w.scale)
-		w.v.turn(lo, hi)
-	case loraBackward:
-		w.v.set(j.dy, w.b.overCols, w.b.rows, lo, hi, w.scale)
 	case loraInput:
-		gemm(j.xt.Grad[lo*w.a.cols:], w.a.cols, w.v.rows.from(lo), w.a.overCols, hi-lo, w.a.rows, w.a.cols, true)
+		gemm(j.xt.Grad[lo*w.a.cols:], w.a.cols, w.back.v.rows.from(lo), w.a.overCols, hi-lo, w.a.rows, w.a.cols, true)
 	case loraGrads:
 		for p := lo; p < hi; p++ {
 			j.panelGrad(p, worker)
 		}
+	}
+}
+
+// narrow computes rows [lo, hi) of u, of v or of both, by way of values, [hi-lo, r].
+func (j *loraJob) narrow(values []float32, lo, hi int) {
+	w, back := j.w, j.w.back
+	if j.what == loraForward {
+		w.u.multiply(values, j.x, w.a.overRows, w.a.cols, lo, hi, w.scale)
+		w.u.setRows(values, lo, hi)
+		return
+	}
+	if j.what == loraNarrow {
+		back.u.multiply(values, j.x, w.a.overRows, w.a.cols, lo, hi, w.scale)
+		back.u.setTurned(values, lo, hi)
+	}
+	back.v.multiply(values, j.dy, w.b.overCols, w.b.rows, lo, hi, w.scale)
+	back.v.setRows(values, lo, hi)
+	if j.what == loraNarrow {
+		back.v.setTurned(values, lo, hi)
 	}
 }
 
@@ -212,7 +234,7 @@ func (j *loraJob) panelGrad(p, worker int) {
 		lo := (p - n) * kernel.Panel
 		cols := min(kernel.Panel, w.b.rows-lo)
 		packed.packCols(j.yt.Grad[lo:], t, cols, w.b.rows)
-		gemm(sum, kernel.Panel, w.u.turned, packed, rank, t, cols, false)
+		gemm(sum, kernel.Panel, w.back.u.turned, packed, rank, t, cols, false)
 		for c := range cols { // B lies the other way round
 			grad := w.b.grad[(lo+c)*rank : (lo+c+1)*rank]
 			for i := range grad {
@@ -224,7 +246,7 @@ func (j *loraJob) panelGrad(p, worker int) {
 	lo := p * kernel.Panel
 	cols := min(kernel.Panel, w.a.cols-lo)
 	packed.packCols(j.xt.Data[lo:], t, cols, w.a.cols)
-	gemm(w.a.grad[lo:], w.a.cols, w.v.turned, packed, rank, t, cols, true)
+	gemm(w.a.grad[lo:], w.a.cols, w.back.v.turned, packed, rank, t, cols, true)
 }
 
 // asHalves sees scratch memory of float32 as bf16.

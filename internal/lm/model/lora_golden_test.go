@@ -245,5 +245,3 @@ func (s splitSource) Tensor(name string) (weights.Tensor, bool) {
 	}
 	return weights.Tensor{Name: name, Type: quant.F32, Dims: dims, Data: data}, true
 }
-
-// A quantized base is frozen as it is stored, learns, and is merged into the type asked for.

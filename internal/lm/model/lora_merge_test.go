@@ -193,6 +193,7 @@ func TestLoRAOverSplitLatent(t *testing.T) {
 	}
 }
 
+// A quantized base is frozen as it is stored, learns, and is merged into the type asked for.
 func TestLoRAOverQuantizedBase(t *testing.T) {
 	c := model.Config{Arch: "llama", Vocab: 96, Width: 256, Layers: 2, Heads: 4, KVHeads: 2, HeadDim: 64, FFN: 512, Context: 64, Eps: 1e-5, Tied: true,
 		Rope: model.RopeConfig{Dim: 64, Theta: 10000, Pairs: true}}

@@ -43,7 +43,7 @@ func newLoRACase(t *testing.T, r *tensor.Run, typ quant.Type, p tensor.Precision
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &loraCase{w: newLoRA(base, stored, &LoRAConfig{Rank: testRank, Alpha: 38, Seed: 1}, "w", p)}
+	c := &loraCase{w: newLoRA(base, stored, &LoRAConfig{Rank: testRank, Alpha: 38, Seed: 1}, "w", p, &loraBack{})}
 	fill(c.w.b.data, 0.1)
 	c.w.b.changed()
 	c.x, c.y = tensor.Of(rows, in, fill(make([]float32, rows*in), 1)), tensor.Of(rows, out, make([]float32, rows*out))
@@ -293,7 +293,7 @@ func TestLoRADecodeAndMerge(t *testing.T) {
 
 func TestLoRABeginsAsPEFTDoes(t *testing.T) {
 	base, _ := quant.New(quant.F32, make([]byte, 4*64*1024), 64, 1024)
-	w := newLoRA(base, storedMatrix{}, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "q", tensor.Float32)
+	w := newLoRA(base, storedMatrix{}, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "q", tensor.Float32, &loraBack{})
 	bound, sum, square, most := 1/math.Sqrt(1024.0), 0.0, 0.0, 0.0
 	for _, v := range w.a.data {
 		sum += float64(v)
@@ -310,7 +310,7 @@ func TestLoRABeginsAsPEFTDoes(t *testing.T) {
 			t.Fatalf("B holds %g, want zeros", v)
 		}
 	}
-	other := newLoRA(base, storedMatrix{}, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "k", tensor.Float32)
+	other := newLoRA(base, storedMatrix{}, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "k", tensor.Float32, &loraBack{})
 	if other.a.data[0] == w.a.data[0] {
 		t.Error("two matrices got the same random numbers")
 	}
