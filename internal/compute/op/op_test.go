@@ -61,7 +61,6 @@ type input struct {
 	changed    func()
 }
 
-func ofTensor(name string, x *tensor.Tensor) input { return input{name, x.Data, nil, x.Changed} }
 func ofDense(name string, w *tensor.Dense) input   { return input{name, w.Data, w.Grad, w.Changed} }
 func ofVector(name string, v *tensor.Vector) input { return input{name, v.Data, v.Grad, func() {}} }
 

@@ -8,7 +8,6 @@ package distill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,12 +76,12 @@ const (
 
 // run is a run in progress.
 type run struct {
-	o      Options
-	task   *task.Task
-	bound  *grammar.Grammar
-	state  *state
-	m      *report.Manifest
-	start  time.Time
+	o     Options
+	task  *task.Task
+	bound *grammar.Grammar
+	state *state
+	m     *report.Manifest
+	start time.Time
 
 	examples []task.Example // what the student learns from: verified answers
 	learned  []task.Item    // the items they answer
@@ -177,9 +176,6 @@ func (r *run) tell(phase string, done, total int, note string) {
 func (r *run) over(share float64) bool {
 	return r.o.Budget > 0 && r.state.spent() >= time.Duration(share*float64(r.o.Budget))
 }
-
-// errBudget ends a phase when its share of the budget is spent.
-var errBudget = errors.New("distill: the budget is spent")
 
 // stopped notes why the run is not complete; the first reason stays.
 func (r *run) stopped(why string) {

@@ -78,10 +78,9 @@ func number(s string) int {
 	if n, err := strconv.Atoi(s); err == nil {
 		return n
 	}
-	runes := []rune(s)
 	if !strings.ContainsRune(s, '十') {
 		n := 0
-		for _, r := range runes {
+		for _, r := range s {
 			n = n*10 + chineseDigit(r)
 		}
 		return n
