@@ -1,5 +1,8 @@
 // Package numtest holds what tests of numbers share: outside files that may be absent, gradient checks,
 // slices that end at an unreadable page, one run per kernel implementation. No program imports it.
+//
+// A test whose outside file is absent is skipped, but fails where $RETORT_ALL is set: the gate (.ci/run) brings every
+// file, so that nothing is skipped there in silence.
 package numtest
 
 import (
@@ -18,7 +21,7 @@ func Shared(t testing.TB, name string) string {
 	}
 	path := filepath.Join(root, filepath.FromSlash(name))
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no shared file %s: set RETORT_SHARED to the folder that holds it", name)
+		absent(t, "no shared file %s: set RETORT_SHARED to the folder that holds it", name)
 	}
 	return path
 }
@@ -31,15 +34,24 @@ func Model(t testing.TB, name string) string {
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			t.Skipf("no home folder: %v", err)
+			absent(t, "no home folder: %v", err)
 		}
 		dir = filepath.Join(home, ".cache", "retort-models")
 	}
 	path := filepath.Join(dir, name+".gguf")
 	if _, err := os.Stat(path); err != nil {
-		t.Skipf("no model %s: shared/models/fetch.sh %s brings it", path, name)
+		absent(t, "no model %s: shared/models/fetch.sh %s brings it", path, name)
 	}
 	return path
+}
+
+// absent skips the test, or fails it where every test must run.
+func absent(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("RETORT_ALL") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 // moduleRoot is the folder that holds go.mod, found upwards from the test's own folder.
