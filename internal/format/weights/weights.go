@@ -113,6 +113,11 @@ func (b *Binder) Err() error {
 			faults = append(faults, name+": not part of this architecture")
 		}
 	}
+	return errorOf(faults)
+}
+
+// errorOf makes one error of all faults, or nil of none.
+func errorOf(faults []string) error {
 	if len(faults) == 0 {
 		return nil
 	}

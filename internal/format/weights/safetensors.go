@@ -1,0 +1,132 @@
+package weights
+
+import (
+	"fmt"
+	"strings"
+
+	"retort/internal/compute/quant"
+	"retort/internal/format/safetensors"
+)
+
+// Layout says what of a model's shape decides how Hugging Face's tensors become GGUF's.
+type Layout struct {
+	Arch           string // GGUF's name of the architecture
+	Layers         int    // those beyond predict further tokens and are left out
+	Experts        int
+	Heads, KVHeads int
+	Tied           bool // the output head is the embedding, whether or not the file repeats it
+}
+
+// hfSource gives Hugging Face's tensors under GGUF's names and in GGUF's forms: experts stacked, and the rows of
+// llama's queries and keys in the order that turns neighbours together.
+type hfSource struct {
+	f       *safetensors.File
+	layout  Layout
+	names   []string
+	tensors map[string]*safetensors.Tensor
+	experts map[string]map[int]*safetensors.Tensor // by number
+}
+
+// FromSafetensors returns the tensors of f under GGUF's names. What it gives is the file's own memory, except that
+// stacked experts and permuted rows are copied each time they are asked for.
+func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
+	s := &hfSource{f: f, layout: layout, tensors: map[string]*safetensors.Tensor{}, experts: map[string]map[int]*safetensors.Tensor{}}
+	var faults []string
+	for i := range f.Tensors {
+		t := &f.Tensors[i]
+		name, expert, known := ggufName(t.Name)
+		if s.leftOut(t.Name, name) {
+			continue
+		}
+		if !known || expert >= layout.Experts {
+			name, expert = t.Name, -1 // the model will say that nobody asked for it
+		} else if _, ok := floatTypes[t.DType]; !ok {
+			faults = append(faults, fmt.Sprintf("%s: dtype %s cannot be read, want F32, F16 or BF16", t.Name, t.DType))
+			continue
+		}
+		if s.tensors[name] == nil && s.experts[name] == nil {
+			s.names = append(s.names, name)
+		}
+		if expert < 0 {
+			s.tensors[name] = t
+			continue
+		}
+		if s.experts[name] == nil {
+			s.experts[name] = map[int]*safetensors.Tensor{}
+		}
+		s.experts[name][expert] = t
+	}
+	return s, errorOf(faults)
+}
+
+var floatTypes = map[safetensors.DType]quant.Type{safetensors.F32: quant.F32, safetensors.F16: quant.F16, safetensors.BF16: quant.BF16}
+
+// leftOut says whether a tensor is in many files and of no use.
+func (s *hfSource) leftOut(hf, name string) bool {
+	if s.layout.Tied && name == "output.weight" || strings.HasSuffix(hf, ".rotary_emb.inv_freq") {
+		return true
+	}
+	_, numbers := pattern(hf)
+	return strings.HasPrefix(hf, "model.layers.") && len(numbers) > 0 && numbers[0] >= s.layout.Layers
+}
+
+func (s *hfSource) Tensor(name string) (Tensor, bool) {
+	if parts := s.experts[name]; parts != nil {
+		return stacked(name, parts), true
+	}
+	p := s.tensors[name]
+	if p == nil {
+		return Tensor{}, false
+	}
+	t := Tensor{Name: name, Type: floatTypes[p.DType], Dims: p.Shape, Data: p.Data()}
+	if s.layout.Arch == "llama" {
+		switch {
+		case strings.HasSuffix(name, ".attn_q.weight"):
+			return neighbours(t, s.layout.Heads), true
+		case strings.HasSuffix(name, ".attn_k.weight"):
+			return neighbours(t, s.layout.KVHeads), true
+		}
+	}
+	return t, true
+}
+
+// stacked lays experts behind one another, as long as they follow in number and are of one shape and type.
+func stacked(name string, parts map[int]*safetensors.Tensor) Tensor {
+	t := Tensor{Name: name}
+	first := parts[0]
+	if first == nil {
+		t.Dims = []int{0} // a shape that fits nothing
+		return t
+	}
+	n := 0
+	for ; ; n++ {
+		p := parts[n]
+		if p == nil || p.DType != first.DType || !fits(p.Shape, first.Shape) {
+			break
+		}
+		t.Data = append(t.Data, p.Data()...)
+	}
+	t.Type, t.Dims = floatTypes[first.DType], append([]int{n}, first.Shape...)
+	return t
+}
+
+// neighbours reorders the rows of each head so that the values that turn together, (i, i + d/2) in Hugging Face's llama,
+// are (2i, 2i+1), as GGUF files hold them.
+func neighbours(t Tensor, heads int) Tensor {
+	if len(t.Dims) == 0 || heads < 1 || t.Dims[0] == 0 || t.Dims[0]%(2*heads) != 0 {
+		return t // no such model: the shape is refused elsewhere
+	}
+	d, row := t.Dims[0]/heads, len(t.Data)/t.Dims[0]
+	out := make([]byte, len(t.Data))
+	for r := range t.Dims[0] {
+		h, i := r/d*d, r%d
+		from := h + i%2*(d/2) + i/2
+		copy(out[r*row:(r+1)*row], t.Data[from*row:])
+	}
+	t.Data = out
+	return t
+}
+
+func (s *hfSource) Names() []string { return s.names }
+
+func (s *hfSource) Close() error { return s.f.Close() }

@@ -1,0 +1,267 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"retort/internal/format/safetensors"
+	"retort/internal/format/weights"
+)
+
+// ConfigName is the configuration in a folder of safetensors.
+const ConfigName = "config.json"
+
+const maxConfigBytes = 1 << 20
+
+// hfConfig is config.json as Hugging Face's transformers write it. Pointers tell a key that is missing from a zero.
+type hfConfig struct {
+	Architectures []string `json:"architectures,omitempty"`
+	ModelType     string   `json:"model_type"`
+	DType         string   `json:"torch_dtype,omitempty"`
+	Vocab         int      `json:"vocab_size"`
+	Width         int      `json:"hidden_size"`
+	Layers        int      `json:"num_hidden_layers"`
+	Heads         int      `json:"num_attention_heads"`
+	KVHeads       *int     `json:"num_key_value_heads,omitempty"`
+	HeadDim       *int     `json:"head_dim,omitempty"`
+	FFN           int      `json:"intermediate_size"`
+	Context       int      `json:"max_position_embeddings"`
+	Act           string   `json:"hidden_act"`
+	Eps           *float64 `json:"rms_norm_eps"`
+	Tied          bool     `json:"tie_word_embeddings"`
+	Bias          bool     `json:"attention_bias"`
+	SlidingWindow bool     `json:"use_sliding_window,omitempty"`
+
+	Theta   *float64 `json:"rope_theta"`
+	Scaling *hfRope  `json:"rope_scaling"`
+	Rope    *hfRope  `json:"rope_parameters,omitempty"` // newer files put both of the above here
+
+	QRank       *int     `json:"q_lora_rank,omitempty"`
+	KVRank      int      `json:"kv_lora_rank,omitempty"`
+	NopeDim     int      `json:"qk_nope_head_dim,omitempty"`
+	RopeDim     int      `json:"qk_rope_head_dim,omitempty"`
+	ValueDim    int      `json:"v_head_dim,omitempty"`
+	Experts     *int     `json:"n_routed_experts,omitempty"`
+	TopK        int      `json:"num_experts_per_tok,omitempty"`
+	Shared      *int     `json:"n_shared_experts,omitempty"`
+	ExpertFFN   int      `json:"moe_intermediate_size,omitempty"`
+	Dense       int      `json:"first_k_dense_replace,omitempty"`
+	EveryLayer  *int     `json:"moe_layer_freq,omitempty"`
+	Groups      *int     `json:"n_group,omitempty"`
+	Keep        *int     `json:"topk_group,omitempty"`
+	TopKMethod  string   `json:"topk_method,omitempty"`
+	ScoringFunc string   `json:"scoring_func,omitempty"`
+	Normalize   *bool    `json:"norm_topk_prob,omitempty"`
+	ExpertScale *float64 `json:"routed_scaling_factor,omitempty"`
+
+	Quantization json.RawMessage `json:"quantization_config,omitempty"`
+}
+
+// hfRope is rope_scaling, or rope_parameters.
+type hfRope struct {
+	Type       string   `json:"rope_type,omitempty"`
+	OldType    string   `json:"type,omitempty"`
+	Theta      *float64 `json:"rope_theta,omitempty"`
+	Factor     float64  `json:"factor,omitempty"`
+	Original   int      `json:"original_max_position_embeddings,omitempty"`
+	BetaFast   *float64 `json:"beta_fast,omitempty"`
+	BetaSlow   *float64 `json:"beta_slow,omitempty"`
+	MScale     float64  `json:"mscale,omitempty"`
+	MScaleAll  float64  `json:"mscale_all_dim,omitempty"`
+	Attention  *float64 `json:"attention_factor,omitempty"`
+	LowFactor  *float64 `json:"low_freq_factor,omitempty"`
+	HighFactor *float64 `json:"high_freq_factor,omitempty"`
+}
+
+func or[T any](p *T, def T) T {
+	if p == nil {
+		return def
+	}
+	return *p
+}
+
+// ConfigFromJSON reads the configuration from the content of config.json: model_type llama, qwen2, qwen3, deepseek_v2 or
+// deepseek_v3. Keys that are missing have the values that transformers give them.
+func ConfigFromJSON(b []byte) (Config, error) {
+	var h hfConfig
+	if err := json.Unmarshal(b, &h); err != nil {
+		return Config{}, fmt.Errorf("model: config.json: %w", err)
+	}
+	c := Config{Arch: h.ModelType, Vocab: h.Vocab, Width: h.Width, Layers: h.Layers, Heads: h.Heads, KVHeads: or(h.KVHeads, h.Heads),
+		FFN: h.FFN, Context: h.Context, Eps: or(h.Eps, 1e-6), Tied: h.Tied}
+	c.HeadDim = or(h.HeadDim, h.Width/max(h.Heads, 1))
+	switch h.ModelType {
+	case "llama":
+	case "qwen2":
+		c.Bias = true
+	case "qwen3":
+		c.QKNorm, c.HeadDim = true, or(h.HeadDim, 128)
+	case "deepseek_v2", "deepseek_v3":
+		c.Arch = "deepseek2"
+		h.deepseek(&c)
+	default:
+		return c, fmt.Errorf("model: model_type %q is not supported (llama, qwen2, qwen3, deepseek_v2, deepseek_v3 are)", h.ModelType)
+	}
+	if err := h.check(); err != nil {
+		return c, err
+	}
+	h.rope(&c)
+	return c, c.Check()
+}
+
+// check refuses what would be read wrongly.
+func (h *hfConfig) check() error {
+	switch {
+	case len(h.Quantization) > 0 && string(h.Quantization) != "null":
+		return fmt.Errorf("model: quantized safetensors are not read (quantization_config %.80s): take the model in bf16, or a GGUF file", h.Quantization)
+	case h.Act != "" && h.Act != "silu":
+		return fmt.Errorf("model: hidden_act %q is not supported, want silu", h.Act)
+	case h.Bias:
+		return fmt.Errorf("model: attention_bias of model_type %q is not supported", h.ModelType)
+	case h.SlidingWindow:
+		return fmt.Errorf("model: attention in a sliding window is not supported")
+	case or(h.EveryLayer, 1) != 1:
+		return fmt.Errorf("model: moe_layer_freq is %d, want 1", *h.EveryLayer)
+	case h.ScoringFunc != "" && h.ScoringFunc != "softmax" && h.ScoringFunc != "sigmoid":
+		return fmt.Errorf("model: scoring_func %q is not supported, want softmax or sigmoid", h.ScoringFunc)
+	}
+	switch h.TopKMethod {
+	case "", "greedy", "group_limited_greedy", "noaux_tc":
+		return nil
+	}
+	return fmt.Errorf("model: topk_method %q is not supported", h.TopKMethod)
+}
+
+// deepseek reads what MLA and the mixture of experts need.
+func (h *hfConfig) deepseek(c *Config) {
+	c.MLA = &MLAConfig{QRank: or(h.QRank, 0), KVRank: h.KVRank, Nope: h.NopeDim, Rope: h.RopeDim, Value: h.ValueDim}
+	c.KVHeads, c.HeadDim = c.Heads, h.NopeDim+h.RopeDim
+	n := or(h.Experts, 0)
+	if n == 0 {
+		return
+	}
+	v3 := h.ModelType == "deepseek_v3"
+	e := &MoEConfig{Experts: n, TopK: h.TopK, Shared: or(h.Shared, 0), FFN: h.ExpertFFN, Dense: h.Dense, Groups: 1, Keep: 1,
+		Sigmoid: v3, Normalize: or(h.Normalize, v3), Scale: or(h.ExpertScale, 1)}
+	if h.ScoringFunc != "" {
+		e.Sigmoid = h.ScoringFunc == "sigmoid"
+	}
+	if h.TopKMethod != "greedy" && (v3 || h.TopKMethod != "") {
+		e.Groups, e.Keep = or(h.Groups, 1), or(h.Keep, 1)
+	}
+	if !v3 && e.Normalize {
+		e.Scale = 1 // V2's code scales only weights that it does not normalize
+	}
+	c.MoE = e
+}
+
+// rope reads how positions rotate. The source of weights orders llama's rows as GGUF files do, neighbours in pairs.
+func (h *hfConfig) rope(c *Config) {
+	r := &c.Rope
+	r.Dim, r.Theta, r.Pairs = c.HeadDim, or(h.Theta, 10000), c.Arch == "llama" || c.MLA != nil
+	if c.MLA != nil {
+		r.Dim = c.MLA.Rope
+	}
+	s := h.Scaling
+	if h.Rope != nil {
+		s = h.Rope
+		r.Theta = or(s.Theta, r.Theta)
+	}
+	if s == nil {
+		return
+	}
+	if r.Scaling = s.Type; s.Type == "" {
+		r.Scaling = s.OldType
+	}
+	if r.Scaling == "default" {
+		r.Scaling = ""
+		return
+	}
+	r.Factor, r.Original = s.Factor, s.Original
+	if r.Original == 0 {
+		r.Original = c.Context
+	}
+	r.LowFreq, r.HighFreq = or(s.LowFactor, 1), or(s.HighFactor, 4)
+	r.BetaFast, r.BetaSlow = or(s.BetaFast, 32), or(s.BetaSlow, 1)
+	if r.Scaling != "yarn" {
+		return
+	}
+	r.Magnitude = yarnScale(r.Factor, 1)
+	if s.MScale != 0 && s.MScaleAll != 0 {
+		r.Magnitude = yarnScale(r.Factor, s.MScale) / yarnScale(r.Factor, s.MScaleAll)
+	}
+	if s.Attention != nil {
+		r.Magnitude = *s.Attention
+	}
+	if c.MLA != nil {
+		r.MScale = s.MScaleAll
+	}
+}
+
+// yarnScale is what YaRN multiplies with so that attention stays as sharp at factor times the length.
+// Source: Peng et al. 2023, arXiv 2309.00071, equation 22, with DeepSeek's mscale.
+func yarnScale(factor, mscale float64) float64 {
+	if factor <= 1 {
+		return 1
+	}
+	return 0.1*mscale*math.Log(factor) + 1
+}
+
+// loadFolder opens a folder with config.json and safetensors.
+func loadFolder(dir string, opts LoadOptions) (*Model, error) {
+	path := filepath.Join(dir, ConfigName)
+	b, err := readSmall(path, maxConfigBytes)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ConfigFromJSON(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	f, err := safetensors.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := FromSafetensors(f, c, opts)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	m.close = append(m.close, f.Close)
+	return m, nil
+}
+
+// FromSafetensors makes a model of opened files in Hugging Face's form, which stay open as long as the model and are not
+// closed by it.
+func FromSafetensors(f *safetensors.File, c Config, opts LoadOptions) (*Model, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	l := weights.Layout{Arch: c.Arch, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, Tied: c.Tied}
+	if c.MoE != nil {
+		l.Experts = c.MoE.Experts
+	}
+	src, err := weights.FromSafetensors(f, l)
+	if err != nil {
+		return nil, err
+	}
+	return Bind(c, src, opts)
+}
+
+// readSmall reads a file of at most most bytes.
+func readSmall(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		err = fmt.Errorf("%s: more than %d bytes", path, most)
+	}
+	return b, err
+}
