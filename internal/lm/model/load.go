@@ -306,11 +306,10 @@ func (l *loader) keep(name string, w *tensor.Dense) *tensor.Dense {
 
 // experts makes one weight [out, in] of each slice of the tensor name, [n, out, in].
 func (l *loader) experts(name string, n, out, in int) []tensor.Weight {
-	t := l.Tensor(name, n, out, in)
+	t, ws := l.Tensor(name, n, out, in), make([]tensor.Weight, n)
 	if t.Data == nil {
-		return nil
+		return ws
 	}
-	ws := make([]tensor.Weight, n)
 	if l.opts.Train {
 		all, p := t.Floats(), Param{Name: name, Dims: []int{n, out, in}}
 		for i := range ws {
