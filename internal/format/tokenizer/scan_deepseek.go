@@ -77,7 +77,8 @@ func spaced(in func(rune, class) bool) stage {
 	return func(s string) (int, bool) {
 		r, c, n := rune0(s)
 		if c&space != 0 && n < len(s) {
-			if m, ok := runOf(s[n:], in); ok {
+			if r, c, _ := rune0(s[n:]); in(r, c) {
+				m, _ := runOf(s[n:], in)
 				return n + m, true
 			}
 		}
