@@ -15,6 +15,8 @@ require (
 	golang.org/x/text v0.43.0
 )
 
+require golang.org/x/tools v0.51.0 // indirect
+
 require (
 	charm.land/lipgloss/v2 v2.0.1 // indirect
 	github.com/VividCortex/ewma v1.2.0 // indirect

@@ -72,7 +72,7 @@ func (o *runOptions) ask(ctx context.Context, seq *generate.Sequence, req genera
 	if errors.Is(err, context.Canceled) {
 		a.res.Finish = finishInterrupted
 	}
-	return a, contextHint(err)
+	return a, err
 }
 
 // runResult is what --json prints.
@@ -121,7 +121,7 @@ func (o *runOptions) runOnce(ctx context.Context, l *loaded, prompt string, w io
 	}
 	a, err := o.ask(ctx, l.engine.NewSequence(o.ctx), req, read, show)
 	if err != nil && !errors.Is(err, context.Canceled) {
-		return err
+		return contextHint(err, l.engine.Model.Config.Context)
 	}
 	if o.json {
 		return errors.Join(json.NewEncoder(w).Encode(a.result()), err)
@@ -129,13 +129,17 @@ func (o *runOptions) runOnce(ctx context.Context, l *loaded, prompt string, w io
 	return errors.Join(out.end(), err)
 }
 
-// contextHint adds what helps when a prompt is too long.
-func contextHint(err error) error {
+// contextHint says in a user's words that a prompt is too long for the context, and what helps.
+func contextHint(err error, trained int) error {
 	var full *generate.ContextError
-	if errors.As(err, &full) {
-		return withHint(fmt.Errorf("the prompt has %d tokens, the context holds %d", full.Tokens, full.Limit), "--ctx %d or more makes room", full.Tokens)
+	if !errors.As(err, &full) {
+		return err
 	}
-	return err
+	err = fmt.Errorf("the prompt has %d tokens, the context holds %d", full.Tokens, full.Limit)
+	if full.Tokens >= trained {
+		return withHint(err, "the model was made for %d tokens: only a shorter prompt helps", trained)
+	}
+	return withHint(err, "--ctx %d or more makes room", full.Tokens+1)
 }
 
 // prompt returns the token ids of what the model is to continue, and what reads its answer.

@@ -122,8 +122,19 @@ func commands() []*cobra.Command {
 	}
 }
 
-// markUsage makes complaints about arguments usage errors.
+// markUsage makes complaints about arguments usage errors, and shows the right use with each.
 func markUsage(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			err := run(cmd, args)
+			var usage usageError
+			var hint hintError
+			if errors.As(err, &usage) && !errors.As(err, &hint) {
+				return withHint(err, "usage: %s (%s --help)", cmd.UseLine(), cmd.CommandPath())
+			}
+			return err
+		}
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {

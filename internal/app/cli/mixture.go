@@ -13,24 +13,36 @@ type mixture struct {
 	code uint32     // general.file_type
 	main quant.Type // of most matrices
 	head quant.Type // of the output head, or of the embedding that serves as one
-	more bool       // Q4_K_M's and Q5_K_M's rule: six bits where errors cost most
+	// better, if not nil, names the type of the matrices in which errors cost most: part is such as ffn_down, of which
+	// of how many layers. It returns main for all others.
+	better func(name, part string, layer, layers int) quant.Type
 }
 
 // mixtures are the files that quantize can make.
 var mixtures = []mixture{
-	{"f32", 0, quant.F32, quant.F32, false},
-	{"f16", 1, quant.F16, quant.F16, false},
-	{"bf16", 32, quant.BF16, quant.BF16, false},
-	{"q8_0", 7, quant.Q8_0, quant.Q8_0, false},
-	{"q6_k", 18, quant.Q6_K, quant.Q6_K, false},
-	{"q5_k_m", 17, quant.Q5_K, quant.Q6_K, true},
-	{"q5_k_s", 16, quant.Q5_K, quant.Q6_K, false},
-	{"q5_1", 9, quant.Q5_1, quant.Q6_K, false},
-	{"q5_0", 8, quant.Q5_0, quant.Q6_K, false},
-	{"q4_k_m", 15, quant.Q4_K, quant.Q6_K, true},
-	{"q4_k_s", 14, quant.Q4_K, quant.Q6_K, false},
-	{"q4_1", 3, quant.Q4_1, quant.Q6_K, false},
-	{"q4_0", 2, quant.Q4_0, quant.Q6_K, false},
+	{"f32", 0, quant.F32, quant.F32, nil},
+	{"f16", 1, quant.F16, quant.F16, nil},
+	{"bf16", 32, quant.BF16, quant.BF16, nil},
+	{"q8_0", 7, quant.Q8_0, quant.Q8_0, nil},
+	{"q6_k", 18, quant.Q6_K, quant.Q6_K, nil},
+	{"q5_k_m", 17, quant.Q5_K, quant.Q6_K, func(name, _ string, layer, layers int) quant.Type {
+		if quant.MixQ4KM(name, layer, layers) == quant.Q6_K {
+			return quant.Q6_K
+		}
+		return quant.Q5_K
+	}},
+	{"q5_k_s", 16, quant.Q5_K, quant.Q6_K, nil},
+	{"q5_1", 9, quant.Q5_1, quant.Q6_K, nil},
+	{"q5_0", 8, quant.Q5_0, quant.Q6_K, nil},
+	{"q4_k_m", 15, quant.Q4_K, quant.Q6_K, func(name, _ string, layer, layers int) quant.Type { return quant.MixQ4KM(name, layer, layers) }},
+	{"q4_k_s", 14, quant.Q4_K, quant.Q6_K, func(_, part string, layer, layers int) quant.Type {
+		if part == "attn_v" && layer < 4 || strings.HasPrefix(part, "ffn_down") && layer < layers/8 {
+			return quant.Q5_K
+		}
+		return quant.Q4_K
+	}},
+	{"q4_1", 3, quant.Q4_1, quant.Q6_K, nil},
+	{"q4_0", 2, quant.Q4_0, quant.Q6_K, nil},
 }
 
 // findMixture finds a mixture by its name in either case; q4_k and q5_k are the _m ones, as everywhere.
@@ -69,10 +81,11 @@ func (m mixture) storedAs(name string, dims []int, have quant.Type, in layout) q
 		if t = m.head; dims[0]%t.BlockSize() != 0 {
 			t = quant.Q8_0
 		}
-	case m.more:
-		layer := 0
-		if _, err := fmt.Sscanf(name, "blk.%d.", &layer); err == nil && quant.MixQ4KM(name, layer, in.layers) == quant.Q6_K {
-			t = quant.Q6_K
+	case m.better != nil:
+		var layer int
+		var part string
+		if _, err := fmt.Sscanf(strings.ReplaceAll(name, ".", " "), "blk %d %s weight", &layer, &part); err == nil {
+			t = m.better(name, part, layer, in.layers)
 		}
 	}
 	if t = quant.Fit(t, dims[0]); !t.CanEncode() {
