@@ -113,10 +113,12 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	}
 	m.params, m.Float32 = l.params, !l.other
 	m.adapted, m.source, m.lora = l.lora, src, opts.LoRA
+	m.precision, m.frozen = opts.Precision, l.arena.Bytes()
 	if err := l.Err(); err != nil {
 		l.arena.Close()
 		return nil, err
 	}
+	m.integers = packed(m.Blocks[0].out())
 	return m, nil
 }
 

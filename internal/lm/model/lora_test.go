@@ -326,3 +326,17 @@ func TestLoRAConfigCheck(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestLoRADecodesWithoutAllocation(t *testing.T) {
+	r := loraRun(t, 2)
+	for _, p := range []tensor.Precision{tensor.Float32, tensor.BFloat16} {
+		c := newLoRACase(t, r, quant.Q8_0, p, 1)
+		tensor.MatMul(r, c.y, c.x, c.w)
+		if n := testing.AllocsPerRun(50, func() {
+			c.x.Changed()
+			tensor.MatMul(r, c.y, c.x, c.w)
+		}); n != 0 {
+			t.Errorf("precision %d: %g allocations a product", p, n)
+		}
+	}
+}

@@ -103,7 +103,7 @@ func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 		src, _ := m.source.Tensor(name)
 		typ := storedType(Param{Name: name, Dims: src.Dims}, t)
 		row, changed := m.mergedRows(src)
-		if less := bits(src.Type) <= bits(typ); !changed && less || typ == quant.F16 && typ != t && less {
+		if less := blockBytes(src.Type) <= blockBytes(typ); !changed && less || typ == quant.F16 && typ != t && less {
 			typ = src.Type
 		}
 		dims := make([]int, len(src.Dims))
@@ -121,8 +121,8 @@ func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 	}
 }
 
-// bits is what 256 weights take.
-func bits(t quant.Type) int { return t.RowBytes(256) }
+// blockBytes is what 256 weights take.
+func blockBytes(t quant.Type) int { return t.RowBytes(256) }
 
 // mergedRows returns what writes row i of the tensor src as it is with the LoRAs, and whether one changes it.
 func (m *Model) mergedRows(src weights.Tensor) (row func(dst []float32, i int), changed bool) {

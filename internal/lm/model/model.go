@@ -33,7 +33,11 @@ type Model struct {
 	lora    *LoRAConfig        // what was asked for, or nil
 	adapted map[string][]*LoRA // by the stored tensor that they change
 	source  weights.Source     // of the stored tensors
-	close   []func() error
+
+	precision tensor.Precision // of the products of what learns
+	frozen    int              // bytes of the packed weights
+	integers  bool             // products of a block take int8 inputs
+	close     []func() error
 }
 
 // Block is one layer: x + Attention(norm(x)), then x + FFN(norm(x)).
