@@ -7,6 +7,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"retort/internal/format/safetensors"
 	"retort/internal/format/weights"
@@ -65,16 +67,28 @@ type hfConfig struct {
 type hfRope struct {
 	Type       string   `json:"rope_type,omitempty"`
 	OldType    string   `json:"type,omitempty"`
-	Theta      *float64 `json:"rope_theta,omitempty"`
-	Factor     float64  `json:"factor,omitempty"`
+	Theta      *hfFloat `json:"rope_theta,omitempty"`
+	Factor     hfFloat  `json:"factor,omitempty"`
 	Original   int      `json:"original_max_position_embeddings,omitempty"`
-	BetaFast   *float64 `json:"beta_fast,omitempty"`
-	BetaSlow   *float64 `json:"beta_slow,omitempty"`
-	MScale     float64  `json:"mscale,omitempty"`
-	MScaleAll  float64  `json:"mscale_all_dim,omitempty"`
-	Attention  *float64 `json:"attention_factor,omitempty"`
-	LowFactor  *float64 `json:"low_freq_factor,omitempty"`
-	HighFactor *float64 `json:"high_freq_factor,omitempty"`
+	BetaFast   *hfFloat `json:"beta_fast,omitempty"`
+	BetaSlow   *hfFloat `json:"beta_slow,omitempty"`
+	MScale     hfFloat  `json:"mscale,omitempty"`
+	MScaleAll  hfFloat  `json:"mscale_all_dim,omitempty"`
+	Attention  *hfFloat `json:"attention_factor,omitempty"`
+	LowFactor  *hfFloat `json:"low_freq_factor,omitempty"`
+	HighFactor *hfFloat `json:"high_freq_factor,omitempty"`
+}
+
+// hfFloat is a number that is written with a point: transformers refuse a factor of 2 and take 2.0.
+type hfFloat float64
+
+// MarshalJSON writes at most twelve digits: the rest is rounding.
+func (f hfFloat) MarshalJSON() ([]byte, error) {
+	s := strconv.FormatFloat(float64(f), 'g', 12, 64)
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	}
+	return []byte(s), nil
 }
 
 func or[T any](p *T, def T) T {
@@ -83,6 +97,8 @@ func or[T any](p *T, def T) T {
 	}
 	return *p
 }
+
+func orFloat(p *hfFloat, def float64) float64 { return float64(or(p, hfFloat(def))) }
 
 // ConfigFromJSON reads the configuration from the content of config.json: model_type llama, qwen2, qwen3, deepseek_v2 or
 // deepseek_v3. Keys that are missing have the values that transformers give them.
@@ -169,7 +185,7 @@ func (h *hfConfig) rope(c *Config) {
 	s := h.Scaling
 	if h.Rope != nil {
 		s = h.Rope
-		r.Theta = or(s.Theta, r.Theta)
+		r.Theta = orFloat(s.Theta, r.Theta)
 	}
 	if s == nil {
 		return
@@ -181,24 +197,24 @@ func (h *hfConfig) rope(c *Config) {
 		r.Scaling = ""
 		return
 	}
-	r.Factor, r.Original = s.Factor, s.Original
+	r.Factor, r.Original = float64(s.Factor), s.Original
 	if r.Original == 0 {
 		r.Original = c.Context
 	}
-	r.LowFreq, r.HighFreq = or(s.LowFactor, 1), or(s.HighFactor, 4)
-	r.BetaFast, r.BetaSlow = or(s.BetaFast, 32), or(s.BetaSlow, 1)
+	r.LowFreq, r.HighFreq = orFloat(s.LowFactor, 1), orFloat(s.HighFactor, 4)
+	r.BetaFast, r.BetaSlow = orFloat(s.BetaFast, 32), orFloat(s.BetaSlow, 1)
 	if r.Scaling != "yarn" {
 		return
 	}
 	r.Magnitude = yarnScale(r.Factor, 1)
 	if s.MScale != 0 && s.MScaleAll != 0 {
-		r.Magnitude = yarnScale(r.Factor, s.MScale) / yarnScale(r.Factor, s.MScaleAll)
+		r.Magnitude = yarnScale(r.Factor, float64(s.MScale)) / yarnScale(r.Factor, float64(s.MScaleAll))
 	}
 	if s.Attention != nil {
-		r.Magnitude = *s.Attention
+		r.Magnitude = float64(*s.Attention)
 	}
 	if c.MLA != nil {
-		r.MScale = s.MScaleAll
+		r.MScale = float64(s.MScaleAll)
 	}
 }
 

@@ -231,22 +231,28 @@ func (c Config) hfScaling() (*hfRope, error) {
 	if r.Scaling == "" {
 		return nil, nil
 	}
-	h := &hfRope{Type: r.Scaling, OldType: r.Scaling, Factor: r.Factor, Original: r.Original}
+	h := &hfRope{Type: r.Scaling, OldType: r.Scaling, Factor: hfFloat(r.Factor), Original: r.Original}
+	float := func(v float64) *hfFloat { f := hfFloat(v); return &f }
 	switch r.Scaling {
+	case "linear":
+		h.Type, h.Original = "", 0 // older transformers want type and factor alone
 	case "llama3":
-		h.LowFactor, h.HighFactor = &r.LowFreq, &r.HighFreq
+		h.LowFactor, h.HighFactor = float(r.LowFreq), float(r.HighFreq)
 	case "yarn":
-		h.BetaFast, h.BetaSlow = &r.BetaFast, &r.BetaSlow
-		if r.MScale != 0 {
-			// The magnitude is the quotient of the scales of mscale and mscale_all_dim.
-			h.MScaleAll, h.MScale = r.MScale, r.MScale
-			if m := float64(r.magnitude()); m != 1 && r.Factor > 1 {
-				h.MScale = (m*yarnScale(r.Factor, r.MScale) - 1) / (0.1 * math.Log(r.Factor))
-			}
-			return h, nil
+		h.BetaFast, h.BetaSlow = float(r.BetaFast), float(r.BetaSlow)
+		magnitude := r.Magnitude
+		if magnitude == 0 {
+			magnitude = 1
 		}
-		m := float64(r.magnitude())
-		h.Attention = &m
+		if r.MScale == 0 {
+			h.Attention = float(magnitude)
+			break
+		}
+		// The magnitude is the quotient of the scales of mscale and mscale_all_dim.
+		h.MScaleAll, h.MScale = hfFloat(r.MScale), hfFloat(r.MScale)
+		if magnitude != 1 && r.Factor > 1 {
+			h.MScale = hfFloat((magnitude*yarnScale(r.Factor, r.MScale) - 1) / (0.1 * math.Log(r.Factor)))
+		}
 	}
 	return h, nil
 }
@@ -265,5 +271,6 @@ func llama3Factors(r RopeConfig) (*hfRope, error) {
 	if r.Scaling != "" {
 		return nil, fmt.Errorf("model: rope_freqs.weight and rope scaling %q together: no config.json can say that", r.Scaling)
 	}
-	return &hfRope{Type: "llama3", OldType: "llama3", Factor: try.Factor, Original: try.Original, LowFactor: &try.LowFreq, HighFactor: &try.HighFreq}, nil
+	try.Factors = nil
+	return Config{Rope: try}.hfScaling()
 }
