@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// maxNesting bounds Sequences in Sequences: each level is read again, and published files have two.
+const maxNesting = 8
+
 // hfFile is a tokenizer.json.
 type hfFile struct {
 	AddedTokens   []hfAdded       `json:"added_tokens"`
@@ -120,14 +123,14 @@ func fromJSON(file, config []byte) (*Tokenizer, error) {
 	}
 	t := &Tokenizer{}
 	var pre hfPre
-	if err := pre.add(f.PreTokenizer); err != nil {
+	if err := pre.add(f.PreTokenizer, 0); err != nil {
 		return nil, err
 	}
 	var err error
-	if t.normalize, err = hfNormalizer(f.Normalizer); err != nil {
+	if t.normalize, err = hfNormalizer(f.Normalizer, 0); err != nil {
 		return nil, err
 	}
-	t.pad, t.stripPad = pre.pad, hfStrips(f.Decoder)
+	t.pad, t.stripPad = pre.pad, hfStrips(f.Decoder, 0)
 	spelled := metaspace
 	if pre.byteLevel {
 		spelled = byteLevel
@@ -143,31 +146,9 @@ func fromJSON(file, config []byte) (*Tokenizer, error) {
 
 // hfVocabulary fills the table of tokens from the model's vocabulary and the added tokens.
 func (t *Tokenizer) hfVocabulary(f *hfFile, spelled spelling) error {
-	entries := len(f.Model.Vocab) + len(f.AddedTokens)
-	size := 0
-	check := func(text string, id int) error {
-		if id < 0 || id > 2*entries+1<<16 { // some vocabularies have holes, none as many as that
-			return fmt.Errorf("token %q has id %d among %d tokens", text, id, entries)
-		}
-		size = max(size, id+1)
-		return nil
-	}
-	for text, id := range f.Model.Vocab {
-		if err := check(text, id); err != nil {
-			return err
-		}
-	}
-	for i := range f.AddedTokens {
-		a := &f.AddedTokens[i]
-		if id, ok := f.Model.Vocab[a.Content]; ok {
-			a.ID = id // HF, too, believes the model
-		}
-		if err := check(a.Content, a.ID); err != nil {
-			return err
-		}
-		if a.Content == "" {
-			return fmt.Errorf("added token %d is empty", a.ID)
-		}
+	size, err := hfSize(f)
+	if err != nil {
+		return err
 	}
 	texts, kinds := make([]string, size), make([]kind, size)
 	for i := range kinds {
@@ -204,12 +185,42 @@ func (t *Tokenizer) hfVocabulary(f *hfFile, spelled spelling) error {
 				lstrip: a.LStrip, rstrip: a.RStrip, normalized: a.Normalized && len(t.normalize) > 0})
 		}
 	}
-	var err error
 	if t.vocabulary, err = newVocabulary(texts, kinds, spelled); err != nil {
 		return err
 	}
 	t.added = newMatcher(added, false)
 	return nil
+}
+
+// hfSize is how many ids there are, and gives added tokens that are in the model's vocabulary its ids.
+func hfSize(f *hfFile) (int, error) {
+	entries := len(f.Model.Vocab) + len(f.AddedTokens)
+	size := 0
+	check := func(text string, id int) error {
+		if id < 0 || id > 2*entries+1<<16 { // some vocabularies have holes, none as many as that
+			return fmt.Errorf("token %q has id %d among %d tokens", text, id, entries)
+		}
+		size = max(size, id+1)
+		return nil
+	}
+	for text, id := range f.Model.Vocab {
+		if err := check(text, id); err != nil {
+			return 0, err
+		}
+	}
+	for i := range f.AddedTokens {
+		a := &f.AddedTokens[i]
+		if id, ok := f.Model.Vocab[a.Content]; ok {
+			a.ID = id // HF, too, believes the model
+		}
+		if err := check(a.Content, a.ID); err != nil {
+			return 0, err
+		}
+		if a.Content == "" {
+			return 0, fmt.Errorf("added token %d is empty", a.ID)
+		}
+	}
+	return size, nil
 }
 
 // hfScheme makes the BPE scheme: byte-level, or over code points.
@@ -252,7 +263,7 @@ func (t *Tokenizer) hfScheme(m *hfModel, pre *hfPre) error {
 }
 
 // hfStrips reports whether a decoder takes off the space that was put before the text.
-func hfStrips(raw json.RawMessage) bool {
+func hfStrips(raw json.RawMessage, depth int) bool {
 	var d struct {
 		Type           string
 		Decoders       []json.RawMessage
@@ -261,11 +272,11 @@ func hfStrips(raw json.RawMessage) bool {
 		PrependScheme  string `json:"prepend_scheme"`
 		AddPrefixSpace *bool  `json:"add_prefix_space"`
 	}
-	if isNull(raw) || json.Unmarshal(raw, &d) != nil {
+	if isNull(raw) || depth > maxNesting || json.Unmarshal(raw, &d) != nil {
 		return false
 	}
 	for _, raw := range d.Decoders {
-		if hfStrips(raw) {
+		if hfStrips(raw, depth+1) {
 			return true
 		}
 	}
@@ -289,7 +300,7 @@ func (t *Tokenizer) hfSpecial(f *hfFile, config []byte) error {
 		}
 		return none
 	}
-	before, after := hfTemplate(f.PostProcessor)
+	before, after := hfTemplate(f.PostProcessor, 0)
 	unk := ""
 	if f.Model.Unk != nil {
 		unk = *f.Model.Unk
@@ -310,7 +321,7 @@ func (t *Tokenizer) hfSpecial(f *hfFile, config []byte) error {
 }
 
 // hfTemplate finds the tokens that TemplateProcessing puts before and behind a single text; "" for none.
-func hfTemplate(raw json.RawMessage) (before, after string) {
+func hfTemplate(raw json.RawMessage, depth int) (before, after string) {
 	var p struct {
 		Type       string
 		Processors []json.RawMessage
@@ -319,11 +330,11 @@ func hfTemplate(raw json.RawMessage) (before, after string) {
 			Sequence     *struct{ ID string }
 		}
 	}
-	if isNull(raw) || json.Unmarshal(raw, &p) != nil {
+	if isNull(raw) || depth > maxNesting || json.Unmarshal(raw, &p) != nil {
 		return "", ""
 	}
 	for _, raw := range p.Processors {
-		if b, a := hfTemplate(raw); b != "" || a != "" {
+		if b, a := hfTemplate(raw, depth+1); b != "" || a != "" {
 			before, after = b, a
 		}
 	}

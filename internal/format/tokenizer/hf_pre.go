@@ -71,7 +71,7 @@ var hfClassNames = map[string]string{
 }
 
 // add appends one pre_tokenizer, or those of a Sequence.
-func (p *hfPre) add(raw json.RawMessage) error {
+func (p *hfPre) add(raw json.RawMessage, depth int) error {
 	var c struct {
 		Type             string
 		Pretokenizers    []json.RawMessage
@@ -88,6 +88,9 @@ func (p *hfPre) add(raw json.RawMessage) error {
 	if isNull(raw) {
 		return nil
 	}
+	if depth > maxNesting {
+		return fmt.Errorf("pre_tokenizer nested deeper than %d", maxNesting)
+	}
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return fmt.Errorf("pre_tokenizer: %w", err)
 	}
@@ -98,7 +101,7 @@ func (p *hfPre) add(raw json.RawMessage) error {
 	switch c.Type {
 	case "Sequence":
 		for _, raw := range c.Pretokenizers {
-			if err := p.add(raw); err != nil {
+			if err := p.add(raw, depth+1); err != nil {
 				return err
 			}
 		}

@@ -72,7 +72,7 @@ func mergeNaive(b *bpe, ids []int32) []int32 {
 // TestMergeOrder holds both ways of merging, by search and by queue, against the definition on random merges of few letters,
 // where many overlap.
 func TestMergeOrder(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
+	rng, s := rand.New(rand.NewPCG(1, 2)), new(scratch)
 	for round := range 200 {
 		pieces := []string{"a", "b", "c"}
 		var merges []string
@@ -97,7 +97,6 @@ func TestMergeOrder(t *testing.T) {
 				start = append(start, b.first[c])
 			}
 			want := mergeNaive(b, start)
-			s := new(scratch)
 			short := b.mergeShort(slices.Clone(start), s)
 			long := mergeLong(b, start)
 			if !slices.Equal(short, want) || !slices.Equal(long, want) {

@@ -12,7 +12,7 @@ import (
 type normalizer func(piece string) string
 
 // hfNormalizer reads the normalizer of a tokenizer.json into the list of its steps.
-func hfNormalizer(raw json.RawMessage) ([]normalizer, error) {
+func hfNormalizer(raw json.RawMessage, depth int) ([]normalizer, error) {
 	var n struct {
 		Type        string
 		Normalizers []json.RawMessage
@@ -23,6 +23,9 @@ func hfNormalizer(raw json.RawMessage) ([]normalizer, error) {
 	if isNull(raw) {
 		return nil, nil
 	}
+	if depth > maxNesting {
+		return nil, fmt.Errorf("normalizer nested deeper than %d", maxNesting)
+	}
 	if err := json.Unmarshal(raw, &n); err != nil {
 		return nil, fmt.Errorf("normalizer: %w", err)
 	}
@@ -30,7 +33,7 @@ func hfNormalizer(raw json.RawMessage) ([]normalizer, error) {
 	case "Sequence":
 		var all []normalizer
 		for _, raw := range n.Normalizers {
-			some, err := hfNormalizer(raw)
+			some, err := hfNormalizer(raw, depth+1)
 			if err != nil {
 				return nil, err
 			}
