@@ -14,6 +14,8 @@ import (
 
 type evalOptions struct {
 	perplexity, cacheType string
+	data, split, out      string
+	limit                 int
 	ctx, threads          int
 	json                  bool
 }
@@ -21,17 +23,21 @@ type evalOptions struct {
 func newEval() *cobra.Command {
 	o := &evalOptions{}
 	cmd := &cobra.Command{
-		Use: "eval MODEL --perplexity FILE", Short: "Examine a model",
-		Long: "Measure how well MODEL foresees the text in FILE. The whole text is tokenized once as raw text, without BOS, and\n" +
+		Use: "eval MODEL [RECIPE]", Short: "Examine a model",
+		Long: "Let MODEL sit the exam of RECIPE, a folder or a built-in one. Or measure how well MODEL foresees the text in FILE. The whole text is tokenized once as raw text, without BOS, and\n" +
 			"cut into chunks of --ctx tokens without overlap; each is scored from its second token.",
-		Example: "retort eval smollm2-135m --perplexity book.txt --json",
-		Args:    cobra.ExactArgs(1),
+		Example: "retort eval student.gguf ledger --split val --json\nretort eval smollm2-135m --perplexity book.txt --json",
+		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.perplexity, "perplexity", "", "the text to foresee")
+	f.StringVar(&o.split, "split", "val", "items of the recipe: dev or val")
+	f.IntVar(&o.limit, "limit", 0, "items at most; 0 is all")
+	f.StringVar(&o.data, "data", "", "folder of the data, instead of the recipe's")
+	f.StringVar(&o.out, "out", "", "folder for predictions.jsonl; what it holds is not asked again")
 	f.IntVar(&o.ctx, "ctx", 2048, "tokens of a chunk")
 	cacheFlag(cmd, &o.cacheType)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
@@ -39,17 +45,24 @@ func newEval() *cobra.Command {
 	return cmd
 }
 
-func (o *evalOptions) run(ctx context.Context, name string, w, progress io.Writer) error {
+func (o *evalOptions) run(ctx context.Context, args []string, w, progress io.Writer) error {
 	if err := checkThreads(o.threads); err != nil {
 		return err
 	}
 	if err := checkCacheType(o.cacheType); err != nil {
 		return err
 	}
-	if o.perplexity == "" {
-		return usagef("what to examine is missing: --perplexity FILE")
+	switch {
+	case len(args) == 2 && o.perplexity != "":
+		return usagef("RECIPE and --perplexity exclude each other")
+	case len(args) == 2 && (o.split != "dev" && o.split != "val" || o.limit < 0):
+		return usagef("--split is %q and --limit %d, want dev or val, and 0 or more", o.split, o.limit)
+	case len(args) == 2:
+		return o.runExam(ctx, args[0], args[1], w, progress)
+	case o.perplexity == "":
+		return usagef("what to examine is missing: RECIPE or --perplexity FILE")
 	}
-	return o.runPerplexity(ctx, name, w, progress)
+	return o.runPerplexity(ctx, args[0], w, progress)
 }
 
 func (o *evalOptions) runPerplexity(ctx context.Context, name string, w, progress io.Writer) error {
