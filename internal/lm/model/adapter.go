@@ -14,32 +14,16 @@ import (
 
 	"retort/internal/format/atomicfile"
 	"retort/internal/format/safetensors"
+	"retort/internal/format/weights"
 )
-
-// peftModules are the names of linear maps in Hugging Face's modules, by GGUF's.
-var peftModules = map[string]string{
-	"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-	"attn_q_a": "self_attn.q_a_proj", "attn_q_b": "self_attn.q_b_proj", "attn_kv_a_mqa": "self_attn.kv_a_proj_with_mqa", "attn_kv_b": "self_attn.kv_b_proj",
-	"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj",
-	"ffn_gate_shexp": "mlp.shared_experts.gate_proj", "ffn_up_shexp": "mlp.shared_experts.up_proj", "ffn_down_shexp": "mlp.shared_experts.down_proj",
-	"ffn_gate_exps": "mlp.experts.%d.gate_proj", "ffn_up_exps": "mlp.experts.%d.up_proj", "ffn_down_exps": "mlp.experts.%d.down_proj",
-}
 
 // peftModule returns how PEFT names the module of the stored tensor name; expert counts where a tensor holds many.
 func peftModule(name string, expert int) (string, error) {
-	var block int
-	var kind string
-	if _, err := fmt.Sscanf(name, "blk.%d.%s", &block, &kind); err != nil {
-		return "", fmt.Errorf("model: %q is no matrix of a block", name)
-	}
-	module, ok := peftModules[strings.TrimSuffix(kind, ".weight")]
+	hf, ok := weights.HuggingFaceName(name, expert)
 	if !ok {
 		return "", fmt.Errorf("model: %q has no name in PEFT", name)
 	}
-	if strings.Contains(module, "%d") {
-		module = fmt.Sprintf(module, expert)
-	}
-	return fmt.Sprintf("base_model.model.model.layers.%d.%s", block, module), nil
+	return "base_model.model." + strings.TrimSuffix(hf, ".weight"), nil
 }
 
 // adapterConfig is PEFT's adapter_config.json. Fields that are null there are left out here.

@@ -178,7 +178,7 @@ func (l *loader) latentUp(name func(string) string, heads int, m *MLAConfig) ten
 	rows := heads * (m.Nope + m.Value)
 	if l.Has(name("attn_kv_b.weight")) {
 		t := l.Tensor(name("attn_kv_b.weight"), rows, m.KVRank)
-		return l.adapt(t.Name, l.dense(t, rows, m.KVRank), storedMatrix{}, -1)
+		return l.adapt(t.Name, l.dense(t, rows, m.KVRank), t.Type, -1)
 	}
 	k, v := l.Tensor(name("attn_k_b.weight"), heads, m.KVRank, m.Nope), l.Tensor(name("attn_v_b.weight"), heads, m.Value, m.KVRank)
 	if k.Data == nil || v.Data == nil {
@@ -195,7 +195,7 @@ func (l *loader) latentUp(name func(string) string, heads int, m *MLAConfig) ten
 		}
 		copy(dst[m.Nope*m.KVRank:], vf[h*m.Value*m.KVRank:(h+1)*m.Value*m.KVRank])
 	}
-	return l.adapt(name("attn_kv_b.weight"), l.keep(name("attn_kv_b.weight"), tensor.NewDense(rows, m.KVRank, w, l.precision())), storedMatrix{}, -1)
+	return l.adapt(name("attn_kv_b.weight"), l.keep(name("attn_kv_b.weight"), tensor.NewDense(rows, m.KVRank, w, l.precision())), quant.F32, -1)
 }
 
 func (l *loader) moe(c Config, name func(string) string) *MoE {
@@ -233,11 +233,11 @@ func (l *loader) linear(name string, out, in int) tensor.Weight {
 	if t.Data == nil {
 		return nil
 	}
-	return l.adapt(name, l.make(t, t.Data, out, in), storedMatrix{t.Type, t.Data}, -1)
+	return l.adapt(name, l.make(t, t.Data, out, in), t.Type, -1)
 }
 
 // adapt wraps w, the stored tensor name or its expert number `expert`, in a LoRA if the model is loaded for that.
-func (l *loader) adapt(name string, w tensor.Weight, stored storedMatrix, expert int) tensor.Weight {
+func (l *loader) adapt(name string, w tensor.Weight, stored quant.Type, expert int) tensor.Weight {
 	if l.opts.LoRA == nil || w == nil {
 		return w
 	}
@@ -326,7 +326,7 @@ func (l *loader) experts(name string, n, out, in int) []tensor.Weight {
 	size := len(t.Data) / n
 	for i := range ws {
 		data := t.Data[i*size : (i+1)*size]
-		ws[i] = l.adapt(name, l.make(t, data, out, in), storedMatrix{t.Type, data}, i)
+		ws[i] = l.adapt(name, l.make(t, data, out, in), t.Type, i)
 	}
 	return ws
 }

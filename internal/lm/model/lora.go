@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"retort/internal/compute/kernel"
+	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
 )
 
@@ -45,10 +46,11 @@ func (c *LoRAConfig) check() error {
 // Source: Hu et al. 2021, arXiv 2106.09685.
 type LoRA struct {
 	base   tensor.Weight
-	stored storedMatrix
+	stored quant.Type // of W in the file
+	merged []byte     // W so stored after Merge
 	a, b   factor
 	scale  float32
-	half   bool
+	half   bool // products of A and B in bf16
 
 	u    narrow // of the product at hand
 	back *loraBack
@@ -66,7 +68,7 @@ type loraBack struct {
 // newLoRA wraps base; name decides the random numbers of A together with the seed.
 //
 // A is uniform in ±1/sqrt(in), which is what PEFT's kaiming_uniform_(a=sqrt(5)) comes to.
-func newLoRA(base tensor.Weight, stored storedMatrix, c *LoRAConfig, name string, p tensor.Precision, back *loraBack) *LoRA {
+func newLoRA(base tensor.Weight, stored quant.Type, c *LoRAConfig, name string, p tensor.Precision, back *loraBack) *LoRA {
 	out, in := base.Dims()
 	half := p == tensor.BFloat16
 	w := &LoRA{base: base, stored: stored, a: newFactor(c.Rank, in, half), b: newFactor(out, c.Rank, half), scale: float32(c.Alpha / float64(c.Rank)), half: half, back: back}

@@ -15,6 +15,7 @@ import (
 // loraCase is a LoRA over a random matrix, with inputs and what naive float64 arithmetic makes of them.
 type loraCase struct {
 	w              *LoRA
+	stored         []byte
 	x, y           *tensor.Tensor
 	plain          []float32 // y of the base alone, as it computes
 	wantY, wantDX  []float64
@@ -38,12 +39,11 @@ func newLoRACase(t *testing.T, r *tensor.Run, typ quant.Type, p tensor.Precision
 	if err := quant.Encode(typ, data, fill(make([]float32, out*in), 1.0/16)); err != nil {
 		t.Fatal(err)
 	}
-	stored := storedMatrix{typ, data}
 	base, err := quant.New(typ, data, out, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &loraCase{w: newLoRA(base, stored, &LoRAConfig{Rank: testRank, Alpha: 38, Seed: 1}, "w", p, &loraBack{})}
+	c := &loraCase{stored: data, w: newLoRA(base, typ, &LoRAConfig{Rank: testRank, Alpha: 38, Seed: 1}, "w", p, &loraBack{})}
 	fill(c.w.b.data, 0.1)
 	c.w.b.changed()
 	c.x, c.y = tensor.Of(rows, in, fill(make([]float32, rows*in), 1)), tensor.Of(rows, out, make([]float32, rows*out))
@@ -259,15 +259,15 @@ func TestLoRADecodeAndMerge(t *testing.T) {
 			before := make([][]float32, out)
 			for o := range before {
 				before[o] = make([]float32, in)
-				c.w.decodeStored(before[o], o)
+				c.w.mergedRow(before[o], o, c.stored)
 			}
-			if err := c.w.merge(); err != nil {
+			if err := c.w.merge(c.stored); err != nil {
 				t.Fatal(err)
 			}
 			got, want := make([]float32, 0, out*in), make([]float64, 0, out*in)
 			line := make([]float32, in)
 			for o := range before {
-				c.w.decodeStored(line, o)
+				c.w.mergedRow(line, o, c.w.merged)
 				got = append(got, line...)
 				for _, v := range before[o] {
 					want = append(want, float64(v))
@@ -293,7 +293,7 @@ func TestLoRADecodeAndMerge(t *testing.T) {
 
 func TestLoRABeginsAsPEFTDoes(t *testing.T) {
 	base, _ := quant.New(quant.F32, make([]byte, 4*64*1024), 64, 1024)
-	w := newLoRA(base, storedMatrix{}, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "q", tensor.Float32, &loraBack{})
+	w := newLoRA(base, quant.F32, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "q", tensor.Float32, &loraBack{})
 	bound, sum, square, most := 1/math.Sqrt(1024.0), 0.0, 0.0, 0.0
 	for _, v := range w.a.data {
 		sum += float64(v)
@@ -310,7 +310,7 @@ func TestLoRABeginsAsPEFTDoes(t *testing.T) {
 			t.Fatalf("B holds %g, want zeros", v)
 		}
 	}
-	other := newLoRA(base, storedMatrix{}, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "k", tensor.Float32, &loraBack{})
+	other := newLoRA(base, quant.F32, &LoRAConfig{Rank: 64, Alpha: 16, Seed: 3}, "k", tensor.Float32, &loraBack{})
 	if other.a.data[0] == w.a.data[0] {
 		t.Error("two matrices got the same random numbers")
 	}

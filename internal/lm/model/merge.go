@@ -11,29 +11,38 @@ import (
 	"retort/internal/format/weights"
 )
 
-// storedMatrix is a matrix as the file holds it. Without data the weight itself knows its values exactly.
-type storedMatrix struct {
-	typ  quant.Type
-	data []byte
-}
-
-// decodeStored writes row `row` of W + s·B·A, of W as it is stored: in training it may multiply in bf16.
-func (w *LoRA) decodeStored(dst []float32, row int) {
-	if w.stored.data == nil {
+// mergedRow writes row `row` of W + s·B·A, of W as it is stored: in training it may multiply in bf16.
+func (w *LoRA) mergedRow(dst []float32, row int, stored []byte) {
+	if stored == nil {
 		w.Decode(dst, row)
 		return
 	}
-	size := w.stored.typ.RowBytes(len(dst))
-	quant.Decode(w.stored.typ, dst, w.stored.data[row*size:(row+1)*size])
+	size := w.stored.RowBytes(len(dst))
+	quant.Decode(w.stored, dst, stored[row*size:(row+1)*size])
 	w.addRow(dst, row)
+}
+
+// storedBytes returns W as it is stored, out of the tensor t of the file, in which it is number i; or nil if the weight
+// itself knows its values exactly.
+func (w *LoRA) storedBytes(t weights.Tensor, i int) []byte {
+	if _, dense := w.base.(*tensor.Dense); dense {
+		return nil
+	}
+	if w.merged != nil {
+		return w.merged
+	}
+	out, in := w.Dims()
+	size := out * t.Type.RowBytes(in)
+	return t.Data[i*size : (i+1)*size]
 }
 
 // Merge writes W + α/r·B·A of every LoRA into the stored form of its W, rounded as that rounds, and sets B to zero:
 // the model answers as before but for the rounding, and may learn on from there. A model without LoRA stays as it is.
 func (m *Model) Merge() error {
-	for _, l := range m.adapted {
-		for _, w := range l {
-			if err := w.merge(); err != nil {
+	for name, ws := range m.adapted {
+		t, _ := m.source.Tensor(name)
+		for i, w := range ws {
+			if err := w.merge(w.storedBytes(t, i)); err != nil {
 				return err
 			}
 		}
@@ -41,27 +50,27 @@ func (m *Model) Merge() error {
 	return nil
 }
 
-func (w *LoRA) merge() error {
+func (w *LoRA) merge(stored []byte) error {
 	out, in := w.Dims()
-	if d, ok := w.base.(*tensor.Dense); ok && w.stored.data == nil {
+	if d, ok := w.base.(*tensor.Dense); ok {
 		for row := range out {
 			w.addRow(d.Data[row*in:(row+1)*in], row)
 		}
 		d.Changed()
 	} else {
-		size := w.stored.typ.RowBytes(in)
+		size := w.stored.RowBytes(in)
 		data, line := make([]byte, out*size), make([]float32, in)
 		for row := range out {
-			w.decodeStored(line, row)
-			if err := quant.Encode(w.stored.typ, data[row*size:(row+1)*size], line); err != nil {
-				return fmt.Errorf("model: merge as %v: %w", w.stored.typ, err)
+			w.mergedRow(line, row, stored)
+			if err := quant.Encode(w.stored, data[row*size:(row+1)*size], line); err != nil {
+				return fmt.Errorf("model: merge as %v: %w", w.stored, err)
 			}
 		}
 		base, err := w.frozen(data)
 		if err != nil {
 			return err
 		}
-		w.base, w.stored.data = base, data
+		w.base, w.merged = base, data
 	}
 	clear(w.b.data)
 	w.b.changed()
@@ -71,7 +80,7 @@ func (w *LoRA) merge() error {
 // frozen makes a weight of data, of the stored type, in the precision of the products.
 func (w *LoRA) frozen(data []byte) (tensor.Weight, error) {
 	out, in := w.Dims()
-	typ := w.stored.typ
+	typ := w.stored
 	if w.half && wide(typ) {
 		data, typ = narrowed(typ, data), quant.BF16
 	}
@@ -102,7 +111,7 @@ func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 	for _, name := range m.source.Names() {
 		src, _ := m.source.Tensor(name)
 		typ := storedType(Param{Name: name, Dims: src.Dims}, t)
-		row, changed := m.mergedRows(src)
+		_, changed := m.mergedRows(src)
 		if less := blockBytes(src.Type) <= blockBytes(typ); !changed && less || typ == quant.F16 && typ != t && less {
 			typ = src.Type
 		}
@@ -111,11 +120,13 @@ func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 			dims[len(dims)-1-i] = d
 		}
 		dst.Add(name, gguf.Type(typ), dims, func(w io.Writer) error {
+			src, _ := m.source.Tensor(name) // again, because some sources make their tensors when asked
 			if !changed && typ == src.Type {
 				_, err := w.Write(src.Data)
 				return err
 			}
 			n := src.Dims[len(src.Dims)-1]
+			row, _ := m.mergedRows(src)
 			return encodeRowsOf(w, typ, src.Elements()/n, n, row)
 		})
 	}
@@ -124,17 +135,35 @@ func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 // blockBytes is what 256 weights take.
 func blockBytes(t quant.Type) int { return t.RowBytes(256) }
 
+// The parts in which newer files store attn_kv_b.
+const (
+	latentKeys   = "attn_k_b.weight"
+	latentValues = "attn_v_b.weight"
+)
+
+// latentOf returns the LoRA of the matrix whose part the tensor name is, or nil.
+func (m *Model) latentOf(name string) *LoRA {
+	for _, part := range []string{latentKeys, latentValues} {
+		if block, ok := strings.CutSuffix(name, part); ok {
+			if ws := m.adapted[block+"attn_kv_b.weight"]; ws != nil {
+				return ws[0]
+			}
+		}
+	}
+	return nil
+}
+
 // mergedRows returns what writes row i of the tensor src as it is with the LoRAs, and whether one changes it.
 func (m *Model) mergedRows(src weights.Tensor) (row func(dst []float32, i int), changed bool) {
 	if ws := m.adapted[src.Name]; ws != nil {
 		out, _ := ws[0].Dims()
-		return func(dst []float32, i int) { ws[i/out].decodeStored(dst, i%out) }, true
+		return func(dst []float32, i int) {
+			w := ws[i/out]
+			w.mergedRow(dst, i%out, w.storedBytes(src, i/out))
+		}, true
 	}
-	for _, part := range []string{"attn_k_b.weight", "attn_v_b.weight"} {
-		block, ok := strings.CutSuffix(src.Name, part)
-		if ws := m.adapted[block+"attn_kv_b.weight"]; ok && ws != nil {
-			return m.splitRows(ws[0], part == "attn_k_b.weight"), true
-		}
+	if kv := m.latentOf(src.Name); kv != nil {
+		return m.splitRows(kv, strings.HasSuffix(src.Name, latentKeys)), true
 	}
 	size := src.Type.RowBytes(src.Dims[len(src.Dims)-1])
 	return func(dst []float32, i int) { quant.Decode(src.Type, dst, src.Data[i*size:(i+1)*size]) }, false
@@ -144,13 +173,13 @@ func (m *Model) mergedRows(src weights.Tensor) (row func(dst []float32, i int), 
 func (m *Model) splitRows(kv *LoRA, keys bool) func(dst []float32, i int) {
 	c := m.Config.MLA
 	if !keys {
-		return func(dst []float32, i int) { kv.decodeStored(dst, i/c.Value*(c.Nope+c.Value)+c.Nope+i%c.Value) }
+		return func(dst []float32, i int) { kv.Decode(dst, i/c.Value*(c.Nope+c.Value)+c.Nope+i%c.Value) }
 	}
 	head, at := make([]float32, c.Nope*c.KVRank), -1
 	return func(dst []float32, i int) {
 		if h := i / c.KVRank; h != at {
 			for n := range c.Nope {
-				kv.decodeStored(head[n*c.KVRank:(n+1)*c.KVRank], h*(c.Nope+c.Value)+n)
+				kv.Decode(head[n*c.KVRank:(n+1)*c.KVRank], h*(c.Nope+c.Value)+n)
 			}
 			at = h
 		}
