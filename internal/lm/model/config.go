@@ -101,8 +101,8 @@ func (c *Config) Check() error {
 		}
 	}
 	if m := c.MoE; m != nil {
-		if m.Experts < 1 || m.Experts > maxExperts || m.TopK < 1 || m.TopK > m.Experts || m.FFN < 1 || m.FFN > maxWidth || m.Dense < 0 || m.Shared < 0 || m.Shared > 64 {
-			return fmt.Errorf("model: %d experts of width %d, %d chosen, %d shared, %d dense layers: not a mixture", m.Experts, m.FFN, m.TopK, m.Shared, m.Dense)
+		if m.Experts < 1 || m.Experts > maxExperts || m.TopK < 1 || m.TopK > m.Experts || m.FFN < 1 || m.FFN > maxWidth || m.Dense < 0 || m.Shared < 0 || m.Shared > 64 || !(m.Scale > 0 && m.Scale <= 1e4) {
+			return fmt.Errorf("model: %d experts of width %d, %d chosen, %d shared, %d dense layers, weights times %g: not a mixture", m.Experts, m.FFN, m.TopK, m.Shared, m.Dense, m.Scale)
 		}
 		if m.Groups < 1 || m.Experts%m.Groups != 0 || m.Keep < 1 || m.Keep > m.Groups || m.Experts/m.Groups*m.Keep < m.TopK {
 			return fmt.Errorf("model: %d experts in %d groups, %d kept: cannot choose %d", m.Experts, m.Groups, m.Keep, m.TopK)
@@ -119,20 +119,42 @@ func (c *Config) checkRope() error {
 	if !(r.Theta >= 1 && r.Theta <= 1e12) {
 		return fmt.Errorf("model: rope_theta is %g, want 1 to 1e12", r.Theta)
 	}
-	switch r.Scaling {
-	case "":
-	case "linear", "yarn", "llama3":
-		if !(r.Factor >= 1 && r.Factor <= 1e6) {
-			return fmt.Errorf("model: rope scaling factor is %g, want 1 to 1e6", r.Factor)
+	for i, f := range r.Factors {
+		if !(f >= 1e-3 && f <= 1e6) {
+			return fmt.Errorf("model: rope factor %d is %g, want 0.001 to 1e6", i, f)
 		}
-		if r.Scaling != "linear" && (r.Original < 1 || r.Original > maxContext) {
-			return fmt.Errorf("model: rope scaling from a context of %d, want 1 to %d", r.Original, maxContext)
-		}
-	default:
-		return fmt.Errorf("model: rope scaling %q is not supported", r.Scaling)
 	}
 	if r.Factors != nil && len(r.Factors) != r.Dim/2 {
 		return fmt.Errorf("model: %d rope factors, want %d", len(r.Factors), r.Dim/2)
+	}
+	return r.checkScaling()
+}
+
+func (r *RopeConfig) checkScaling() error {
+	switch r.Scaling {
+	case "":
+		return nil
+	case "linear", "yarn", "llama3":
+	default:
+		return fmt.Errorf("model: rope scaling %q is not supported", r.Scaling)
+	}
+	if !(r.Factor >= 1 && r.Factor <= 1e6) {
+		return fmt.Errorf("model: rope scaling factor is %g, want 1 to 1e6", r.Factor)
+	}
+	if r.Scaling != "linear" && (r.Original < 1 || r.Original > maxContext) {
+		return fmt.Errorf("model: rope scaling from a context of %d, want 1 to %d", r.Original, maxContext)
+	}
+	if r.Scaling == "llama3" && !(r.LowFreq > 0 && r.HighFreq > r.LowFreq && r.HighFreq <= 1e6) {
+		return fmt.Errorf("model: rope scaling between wave numbers %g and %g, want rising ones from above 0 to 1e6", r.LowFreq, r.HighFreq)
+	}
+	if r.Scaling != "yarn" {
+		return nil
+	}
+	if !(r.BetaSlow > 0 && r.BetaFast >= r.BetaSlow && r.BetaFast <= 1e6) || r.Theta == 1 {
+		return fmt.Errorf("model: yarn between %g and %g turns to the base %g, want rising numbers from above 0 to 1e6 and a base above 1", r.BetaSlow, r.BetaFast, r.Theta)
+	}
+	if !(r.MScale >= 0 && r.MScale <= 100) || !(r.Magnitude >= 0 && r.Magnitude <= 100) {
+		return fmt.Errorf("model: yarn with mscale_all_dim %g and magnitude %g, want 0 to 100", r.MScale, r.Magnitude)
 	}
 	return nil
 }
