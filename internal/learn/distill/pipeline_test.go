@@ -1,0 +1,206 @@
+package distill
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"retort/internal/compute/quant"
+	"retort/internal/compute/tensor"
+	"retort/internal/format/tokenizer"
+	"retort/internal/learn/report"
+	"retort/internal/learn/train"
+	"retort/internal/lm/model"
+)
+
+// tinyModel writes a random model over the ledger's vocabulary: its answers are noise in the schema's form, which is
+// all that the pipeline needs.
+func tinyModel(t *testing.T, dir, name string, seed uint64) string {
+	t.Helper()
+	c := &Scratch{Tokenizer: "tokenizer.json", dir: filepath.Join("..", "..", "..", "models", "ledger")}
+	tok, err := c.readTokenizer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := model.Config{Arch: "llama", Vocab: tok.Vocab(), Width: 32, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 16, FFN: 64, Context: 256, Eps: 1e-5, Tied: true,
+		Rope: model.RopeConfig{Dim: 16, Theta: 10000, Pairs: true}}
+	m, err := model.Fresh(cfg, seed, tensor.BFloat16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name+".gguf")
+	if err := writeTiny(m, tok, cfg, name, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func writeTiny(m *model.Model, tok *tokenizer.Tokenizer, cfg model.Config, name, path string) error {
+	md := cfg.Metadata(name)
+	if err := tok.SetMetadata(md); err != nil {
+		return err
+	}
+	return m.WriteGGUF(context.Background(), path, md, quant.Q8_0)
+}
+
+func tinyOptions(t *testing.T) Options {
+	dir := t.TempDir()
+	return Options{Recipe: "testdata/colours", Teacher: Source{Path: tinyModel(t, dir, "teacher", 1)}, Student: Source{Path: tinyModel(t, dir, "student", 2)},
+		Out: filepath.Join(dir, "run"), Seed: 7, Threads: 2, Width: 3}
+}
+
+// settled is what must not depend on how often a run was stopped: the predictions without their times, the losses
+// without theirs, and how often the teacher was asked.
+type settled struct {
+	Predictions []report.Prediction
+	Losses      []train.Line
+	Asked       int
+}
+
+func settle(t *testing.T, dir string) settled {
+	t.Helper()
+	var s settled
+	var err error
+	if s.Predictions, err = report.ReadPredictions(filepath.Join(dir, report.PredictionsFile)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Predictions {
+		s.Predictions[i].TimeMS = 0
+	}
+	if s.Losses, err = train.ReadLog(filepath.Join(dir, report.LossFile)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range s.Losses {
+		s.Losses[i].TimeMS = 0
+	}
+	b, err := os.ReadFile(filepath.Join(dir, teacherFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Asked = bytes.Count(b, []byte("\n"))
+	return s
+}
+
+func (s settled) text() string {
+	b, _ := json.MarshalIndent(s, "", " ")
+	return string(b)
+}
+
+func TestRunLeavesEverything(t *testing.T) {
+	o := tinyOptions(t)
+	res, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Stopped != "" {
+		t.Errorf("stopped: %s", res.Stopped)
+	}
+	for _, name := range []string{report.HTMLFile, report.JSONFile, report.PredictionsFile, report.LossFile, studentFile, report.ManifestFile} {
+		if info, err := os.Stat(filepath.Join(o.Out, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	first := settle(t, o.Out)
+	if len(first.Losses) != 9 || first.Asked != 24 || len(first.Predictions) != 3*6 {
+		t.Errorf("%d steps, %d teacher answers, %d predictions; want 9, 24, 18", len(first.Losses), first.Asked, len(first.Predictions))
+	}
+	// The same command has nothing left to do, and the report recomputes from its files.
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if again := settle(t, o.Out); again.text() != first.text() {
+		t.Errorf("a second run changed the results:\n%s\nwant\n%s", again.text(), first.text())
+	}
+}
+
+// TestStoppedAnywhereIsTheSame stops a run again and again at random moments and compares what it comes to.
+func TestStoppedAnywhereIsTheSame(t *testing.T) {
+	o := tinyOptions(t)
+	whole := o
+	whole.Out = o.Out + "-whole"
+	if _, err := Run(context.Background(), whole); err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	stops := 0
+	for {
+		ctx, cancel := context.WithCancel(context.Background())
+		left := 1 + rng.IntN(7)
+		o.Progress = func(Progress) {
+			if left--; left == 0 {
+				cancel()
+			}
+		}
+		_, err := Run(ctx, o)
+		cancel()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if stops++; stops > 200 {
+			t.Fatal("the run does not come to an end")
+		}
+	}
+	if stops < 5 {
+		t.Errorf("stopped %d times: the test saw too little", stops)
+	}
+	if got, want := settle(t, o.Out).text(), settle(t, whole.Out).text(); got != want {
+		t.Errorf("after %d stops:\n%s\nwant\n%s", stops, got, want)
+	}
+}
+
+func TestBudgetStopsAndGoesOn(t *testing.T) {
+	o := tinyOptions(t)
+	o.Budget = time.Nanosecond
+	res, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Stopped == "" {
+		t.Error("a budget of a nanosecond was enough")
+	}
+	o.Budget = time.Hour
+	if res, err = Run(context.Background(), o); err != nil || res.Stopped != "" {
+		t.Errorf("with an hour: stopped %q, %v", res.Stopped, err)
+	}
+}
+
+func TestAnotherSeedIsAnotherRun(t *testing.T) {
+	o := tinyOptions(t)
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	first := settle(t, o.Out)
+	o.Seed++
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if second := settle(t, o.Out); second.text() == first.text() || second.Asked != 2*first.Asked {
+		t.Errorf("the seed changed nothing, or %d answers were asked for %d", second.Asked, first.Asked)
+	}
+}
+
+func TestTwoRunsInOneFolder(t *testing.T) {
+	dir := t.TempDir()
+	release, err := lockFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockFolder(dir); err == nil {
+		t.Error("two runs may work in one folder")
+	}
+	release()
+	if release, err = lockFolder(dir); err != nil {
+		t.Error(err)
+	} else {
+		release()
+	}
+}
