@@ -65,11 +65,20 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 		r.stopped("the budget ended before the student was trained")
 		return false, nil
 	}
-	m, err := model.FromGGUF(f, model.LoadOptions{Train: true, Precision: tensor.BFloat16})
+	m, err := model.FromGGUF(f, r.loadOptions())
 	if err != nil {
 		return false, err
 	}
 	return r.train(ctx, m, f, loader, schedule, id)
+}
+
+// loadOptions says what of the student learns.
+func (r *run) loadOptions() model.LoadOptions {
+	rec := r.task.Recipe.Student
+	if rec.Mode == "lora" {
+		return model.LoadOptions{Precision: tensor.BFloat16, LoRA: &model.LoRAConfig{Rank: rec.LoraRank, Alpha: rec.LoraAlpha, Seed: r.o.Seed}}
+	}
+	return model.LoadOptions{Train: true, Precision: tensor.BFloat16}
 }
 
 // openStudent opens the student before training.
@@ -169,7 +178,7 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 		p.Slices(func(v, _ []float32) { params += len(v) })
 	}
 	m.Recompute = params > recomputeAbove
-	r.m.Training.Trained = int64(params)
+	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(m.TrainBytes(passTokens))
 	if err := r.dropOther(id); err != nil {
 		return false, err
 	}
@@ -183,7 +192,7 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 	}
 	defer t.Close()
 	r.state.enter("train")
-	r.tell("train", t.Step(), schedule.Steps, "")
+	r.tell("train", t.Step(), schedule.Steps, fmt.Sprintf("needs about %.1f GB", float64(r.m.Training.Memory)/1e9))
 	var failed error
 	err = t.Run(ctx, func() bool { return failed != nil || r.over(trainShare) }, func(l train.Line) {
 		failed = r.state.tick()
@@ -216,7 +225,8 @@ func (r *run) dropOther(id string) error {
 	return nil
 }
 
-// writeStudent writes student.gguf with the metadata of the model that it comes from.
+// writeStudent writes student.gguf with the metadata of the model that it comes from, and beside a LoRA's merged
+// weights the adapter for others' tools.
 func (r *run) writeStudent(ctx context.Context, m *model.Model, f *gguf.File, id string) error {
 	md := &gguf.Metadata{}
 	for k, v := range f.All() {
@@ -224,6 +234,11 @@ func (r *run) writeStudent(ctx context.Context, m *model.Model, f *gguf.File, id
 	}
 	md.Set("general.name", gguf.ValueOf(r.task.Recipe.Name+" student of "+r.o.Teacher.Name))
 	md.Set(keyTraining, gguf.ValueOf(id))
+	if r.task.Recipe.Student.Mode == "lora" {
+		if err := m.WriteAdapter(ctx, filepath.Join(r.o.Out, "adapter")); err != nil {
+			return err
+		}
+	}
 	return m.WriteGGUF(ctx, filepath.Join(r.o.Out, studentFile), md, quant.Q8_0)
 }
 

@@ -204,3 +204,33 @@ func TestTwoRunsInOneFolder(t *testing.T) {
 		release()
 	}
 }
+
+// TestLoRA trains a part of low rank and leaves the merged student and the adapter.
+func TestLoRA(t *testing.T) {
+	o := tinyOptions(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/colours")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "recipe.yaml")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Replace(b, []byte("epochs: 3"), []byte("mode: lora, lora_rank: 4, epochs: 3"), 1)
+	if err := os.WriteFile(path, changed, 0o644); err != nil || bytes.Equal(b, changed) {
+		t.Fatal("the recipe is not changed", err)
+	}
+	o.Recipe = dir
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"adapter/adapter_config.json", "adapter/adapter_model.safetensors", studentFile} {
+		if _, err := os.Stat(filepath.Join(o.Out, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if s := settle(t, o.Out); len(s.Predictions) != 18 || s.Losses[8].Loss >= s.Losses[0].Loss {
+		t.Errorf("%d predictions, loss from %g to %g", len(s.Predictions), s.Losses[0].Loss, s.Losses[8].Loss)
+	}
+}
