@@ -118,7 +118,7 @@ func readVocabulary(path string) (*tokenizer.Tokenizer, string, error) {
 	defer f.Close()
 	tok, err := tokenizer.FromGGUF(f)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", path, err)
+		return nil, "", err
 	}
 	template, err := f.StringOr("tokenizer.chat_template", "")
 	if err != nil {

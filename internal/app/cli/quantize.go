@@ -70,11 +70,11 @@ func requantize(ctx context.Context, src, dst string, mix mixture, threads int, 
 	defer f.Close()
 	arch, err := f.Architecture()
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", src, err)
 	}
 	in := layout{tied: f.Tensor("output.weight") == nil}
 	if in.layers, err = f.Int(arch + ".block_count"); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", src, err)
 	}
 	out, err := gguf.Create(dst)
 	if err != nil {

@@ -116,7 +116,7 @@ func (o *runOptions) run(ctx context.Context, name, prompt string, in io.Reader,
 		if err != nil {
 			return err
 		}
-		prompt = string(b)
+		prompt = strings.TrimSuffix(string(b), "\n") // that of the last line, as a shell's $(…) takes it off
 	}
 	if !interactive && o.tokens == "" && strings.TrimSpace(prompt) == "" {
 		return withHint(usagef("the prompt is empty"), "retort run MODEL \"PROMPT\", or no prompt at a terminal to chat")

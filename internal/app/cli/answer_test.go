@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"retort/internal/compute/quant"
+)
+
+func TestStopper(t *testing.T) {
+	for _, c := range []struct {
+		stops []string
+		parts []string
+		want  string
+		hit   bool
+	}{
+		{nil, []string{"a", "b"}, "ab", false},
+		{[]string{"stop"}, []string{"a st", "op b"}, "a ", true},
+		{[]string{"stop"}, []string{"a st", "ay"}, "a stay", false},
+		{[]string{"aab"}, []string{"a", "a", "a", "b", "c"}, "a", true},
+		{[]string{"\n\n", "END"}, []string{"x\n", "EN", "D\n\n"}, "x\n", true},
+		{[]string{"xyz"}, []string{"xy"}, "xy", false},
+		{[]string{"b", "abc"}, []string{"abc"}, "", true},
+	} {
+		s, got := stopper{stops: c.stops}, ""
+		for _, p := range c.parts {
+			got += s.write(p)
+		}
+		got += s.close()
+		if got != c.want || s.hit != c.hit {
+			t.Errorf("stops %q on %q: %q, %v, want %q, %v", c.stops, c.parts, got, s.hit, c.want, c.hit)
+		}
+	}
+}
+
+// What may be the beginning of a stop text is never shown before it is known.
+func TestStopperHoldsBack(t *testing.T) {
+	s := stopper{stops: []string{"END"}}
+	if got := s.write("a E"); got != "a " {
+		t.Errorf("shown %q, want %q", got, "a ")
+	}
+	if got := s.write("N"); got != "" {
+		t.Errorf("shown %q, want nothing", got)
+	}
+	if got := s.write("X"); got != "ENX" {
+		t.Errorf("shown %q, want %q", got, "ENX")
+	}
+}
+
+func TestDisplay(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	for _, c := range []struct {
+		name           string
+		terminal, hide bool
+		parts          [][2]string // reasoning, content
+		want           string
+	}{
+		{"elsewhere the answer alone", false, false, [][2]string{{"hm", ""}, {"", "42\x1b[1m"}}, "42\x1b[1m\n"},
+		{"a terminal", true, false, [][2]string{{"hm, ", ""}, {"well", ""}, {"", "42\x1b[1m"}}, "Thinking…\nhm, well\nThought for 0 s\n\n42\n"},
+		{"hidden", true, true, [][2]string{{"hm", ""}, {"", "42"}}, "\r\x1b[2KThinking… 0 s\r\x1b[2KThought for 0 s\n\n42\n"},
+		{"no thinking", true, false, [][2]string{{"", "a\n"}}, "a\n"},
+		{"cut while thinking", true, false, [][2]string{{"hm\n", ""}}, "Thinking…\nhm\nThought for 0 s\n\n"},
+	} {
+		var b strings.Builder
+		d := &display{w: &b, terminal: c.terminal, hide: c.hide}
+		for _, p := range c.parts {
+			d.show(p[0], p[1])
+		}
+		if err := d.end(); err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != c.want {
+			t.Errorf("%s: %q, want %q", c.name, b.String(), c.want)
+		}
+	}
+}
+
+func TestSetParameter(t *testing.T) {
+	o := &runOptions{}
+	for _, c := range [][2]string{{"temp", "0.5"}, {"top_k", "7"}, {"top-p", "0.9"}, {"min_p", "0.1"}, {"repeat_penalty", "1.1"}, {"seed", "3"}, {"num_predict", "12"}} {
+		if err := o.setParameter(c[0], c[1]); err != nil {
+			t.Errorf("%s %s: %v", c[0], c[1], err)
+		}
+	}
+	if s := o.sampler; s.Temperature != 0.5 || s.TopK != 7 || s.TopP != 0.9 || s.MinP != 0.1 || s.RepeatPenalty != 1.1 || s.Seed != 3 || o.max != 12 {
+		t.Errorf("options are %+v, n %d", s, o.max)
+	}
+	for _, c := range []struct{ name, value, want string }{
+		{"temp", "hot", `temp is "hot", want a number`}, {"temp", "-1", "temperature is -1, want 0 to 100"}, {"top_p", "2", "top-p is 2"},
+		{"n", "-1", "n is -1, want 0 or more"}, {"speed", "1", `no parameter "speed"`}, {"", "", `no parameter ""`},
+	} {
+		if err := o.setParameter(c.name, c.value); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.name, c.value, err, c.want)
+		}
+	}
+	if o.sampler.Temperature != 0.5 || o.max != 12 {
+		t.Errorf("a refused value changed the options to %+v, n %d", o.sampler, o.max)
+	}
+}
+
+// The types are llama.cpp's for the same models: its own quantizer was run on them.
+func TestMixtures(t *testing.T) {
+	wide, narrow := []int{1536, 256}, []int{576, 192}
+	in := layout{layers: 28}
+	for _, c := range []struct {
+		mix, name string
+		dims      []int
+		want      quant.Type
+	}{
+		{"q4_k_m", "blk.0.attn_v.weight", wide, quant.Q6_K},
+		{"q4_k_m", "blk.4.attn_v.weight", wide, quant.Q4_K},
+		{"q4_k_m", "blk.5.ffn_down.weight", wide, quant.Q6_K},
+		{"q4_k_m", "blk.5.ffn_up.weight", wide, quant.Q4_K},
+		{"q4_k_m", "blk.4.ffn_down.weight", narrow, quant.Q5_0},
+		{"q4_k_m", "output.weight", wide, quant.Q6_K},
+		{"q4_k_m", "output.weight", narrow, quant.Q8_0},
+		{"q4_k_m", "token_embd.weight", wide, quant.Q4_K},
+		{"q4_k_s", "blk.3.attn_v.weight", wide, quant.Q5_K},
+		{"q4_k_s", "blk.2.ffn_down.weight", narrow, quant.Q5_1},
+		{"q4_k_s", "blk.4.attn_v.weight", wide, quant.Q4_K},
+		{"q5_k_m", "blk.27.ffn_down.weight", wide, quant.Q6_K},
+		{"q5_k_m", "blk.27.attn_k.weight", wide, quant.Q5_K},
+		{"q4_0", "blk.0.attn_k.weight", []int{60, 60}, quant.F16},
+		{"q8_0", "blk.0.attn_norm.weight", []int{1536}, quant.F32},
+		{"q8_0", "blk.0.attn_q.bias", []int{1536}, quant.F32},
+		{"q8_0", "blk.3.ffn_gate_inp.weight", wide, quant.F32},
+		{"q8_0", "blk.3.ffn_down_exps.weight", []int{1536, 256, 8}, quant.Q8_0},
+		{"f16", "output.weight", wide, quant.F16},
+	} {
+		m, err := findMixture(c.mix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.storedAs(c.name, c.dims, quant.F32, in); got != c.want {
+			t.Errorf("%s: %s %v is stored as %v, want %v", c.mix, c.name, c.dims, got, c.want)
+		}
+	}
+	m, _ := findMixture("Q4_K")
+	if got := m.storedAs("token_embd.weight", wide, quant.F16, layout{layers: 28, tied: true}); got != quant.Q6_K {
+		t.Errorf("an embedding that serves as head is stored as %v, want %v", got, quant.Q6_K)
+	}
+}
