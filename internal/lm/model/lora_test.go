@@ -9,6 +9,7 @@ import (
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
+	"retort/internal/format/weights"
 	"retort/internal/numtest"
 )
 
@@ -274,7 +275,7 @@ func TestLoRADecodeAndMerge(t *testing.T) {
 				}
 			}
 			// Half a step of the format, relative to the root mean square: a value of a row is at most some four of them.
-			tol := map[quant.Type]float64{quant.F32: 0, quant.F16: 2e-3, quant.BF16: 2e-2, quant.Q8_0: 2e-2, quant.Q4_K: 0.35}[typ]
+			tol := map[quant.Type]float64{quant.F32: 0, quant.F16: 2e-3, quant.BF16: 2e-2, quant.Q8_0: 2e-2, quant.Q4_K: 2e-2 /* merged as Q8_0 */}[typ]
 			if d := off(got, want); !(d <= tol) {
 				t.Errorf("%v: merged weights are off by %.2g of the root mean square, want %g", typ, d, tol)
 			}
@@ -324,6 +325,32 @@ func TestLoRAConfigCheck(t *testing.T) {
 	}
 	if err := (&LoRAConfig{Rank: 16, Alpha: 32}).check(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestMergedType(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		src      quant.Type
+		dims     []int
+		changed  bool
+		to, want quant.Type
+	}{
+		{"output_norm.weight", quant.BF16, []int{64}, false, quant.Q8_0, quant.F32},
+		{"blk.1.ffn_gate_inp.weight", quant.BF16, []int{8, 64}, false, quant.Q8_0, quant.F32},
+		{"token_embd.weight", quant.F32, []int{100, 64}, false, quant.Q8_0, quant.Q8_0},
+		{"token_embd.weight", quant.Q4_0, []int{100, 64}, false, quant.Q8_0, quant.Q4_0},
+		{"token_embd.weight", quant.Q8_0, []int{100, 64}, false, quant.Q8_0, quant.Q8_0},
+		{"token_embd.weight", quant.Q8_0, []int{100, 64}, false, quant.Q4_K, quant.Q8_0},
+		{"blk.0.attn_q.weight", quant.Q4_0, []int{64, 256}, true, quant.Q8_0, quant.Q8_0},
+		{"blk.0.attn_q.weight", quant.Q4_0, []int{64, 256}, true, quant.Q4_K, quant.Q4_K},
+		{"blk.0.attn_q.weight", quant.Q4_0, []int{64, 64}, true, quant.Q4_K, quant.Q8_0},
+		{"blk.0.attn_q.weight", quant.F16, []int{64, 24}, true, quant.Q8_0, quant.F16},
+	} {
+		src := weights.Tensor{Name: c.name, Type: c.src, Dims: c.dims}
+		if got := mergedType(src, c.changed, c.to); got != c.want {
+			t.Errorf("%s %v %v, changed %v, in a file of %v: %v, want %v", c.name, c.src, c.dims, c.changed, c.to, got, c.want)
+		}
 	}
 }
 

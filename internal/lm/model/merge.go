@@ -36,8 +36,13 @@ func (w *LoRA) storedBytes(t weights.Tensor, i int) []byte {
 	return t.Data[i*size : (i+1)*size]
 }
 
-// Merge writes W + α/r·B·A of every LoRA into the stored form of its W, rounded as that rounds, and sets B to zero:
-// the model answers as before but for the rounding, and may learn on from there. A model without LoRA stays as it is.
+// Merge writes W + α/r·B·A of every LoRA into W, in its stored form or in Q8_0 where that has fewer bits, and sets B to
+// zero: the model answers as before but for the rounding, and may learn on from there. A model without LoRA stays as it
+// is.
+//
+// A W of four bits lies on the grid of its own blocks, and a change of less than half a step would round away: of ten
+// steps that took smollm2-135m from a loss of 6.77 to 0.001, merging left 0.0006 in F16, 0.0007 in Q8_0, 0.016 in Q5_0,
+// 0.65 in Q4_0, and 5.1 in the Q4_1 of the base.
 func (m *Model) Merge() error {
 	for name, ws := range m.adapted {
 		t, _ := m.source.Tensor(name)
@@ -58,14 +63,19 @@ func (w *LoRA) merge(stored []byte) error {
 		}
 		d.Changed()
 	} else {
-		size := w.stored.RowBytes(in)
+		typ := w.stored
+		if blockBytes(typ) < blockBytes(quant.Q8_0) {
+			typ = quant.Q8_0 // whose blocks of 32 are parts of every smaller type's
+		}
+		size := typ.RowBytes(in)
 		data, line := make([]byte, out*size), make([]float32, in)
 		for row := range out {
 			w.mergedRow(line, row, stored)
-			if err := quant.Encode(w.stored, data[row*size:(row+1)*size], line); err != nil {
-				return fmt.Errorf("model: merge as %v: %w", w.stored, err)
+			if err := quant.Encode(typ, data[row*size:(row+1)*size], line); err != nil {
+				return fmt.Errorf("model: merge as %v: %w", typ, err)
 			}
 		}
+		w.stored = typ
 		base, err := w.frozen(data)
 		if err != nil {
 			return err
@@ -110,11 +120,8 @@ func narrowed(t quant.Type, data []byte) []byte {
 func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 	for _, name := range m.source.Names() {
 		src, _ := m.source.Tensor(name)
-		typ := storedType(Param{Name: name, Dims: src.Dims}, t)
 		_, changed := m.mergedRows(src)
-		if less := blockBytes(src.Type) <= blockBytes(typ); !changed && less || typ == quant.F16 && typ != t && less {
-			typ = src.Type
-		}
+		typ := mergedType(src, changed, t)
 		dims := make([]int, len(src.Dims))
 		for i, d := range src.Dims {
 			dims[len(dims)-1-i] = d
@@ -130,6 +137,22 @@ func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 			return encodeRowsOf(w, typ, src.Elements()/n, n, row)
 		})
 	}
+}
+
+// mergedType returns how src is stored in a file of type t. Rows that t does not fit are Q8_0, or as they are stored.
+func mergedType(src weights.Tensor, changed bool, t quant.Type) quant.Type {
+	p := Param{Name: src.Name, Dims: src.Dims}
+	typ := storedType(p, t)
+	misfit := typ == quant.F16 && typ != t
+	switch {
+	case len(p.Dims) == 1 || p.isRouter():
+		return typ
+	case !changed && blockBytes(src.Type) <= blockBytes(typ):
+		return src.Type
+	case misfit && src.Dims[len(src.Dims)-1]%quant.Q8_0.BlockSize() == 0:
+		return quant.Q8_0
+	}
+	return typ
 }
 
 // blockBytes is what 256 weights take.

@@ -9,10 +9,12 @@ import (
 	"retort/internal/format/gguf"
 )
 
-// WriteGGUF writes the trainable tensors of m as a GGUF file at path, or of a LoRA model every tensor with the LoRAs
-// merged into it (what no LoRA changes is copied as stored, unless t is smaller). md gives everything but the tensors: that of
+// WriteGGUF writes the trainable tensors of m as a GGUF file at path. md gives everything but the tensors: that of
 // the file the model came from, or of Config.Metadata. Matrices are stored as t where their rows allow it, else
 // as F16; norms, biases and the router stay F32, as every reader expects.
+//
+// Of a LoRA model it writes every tensor, with the LoRAs merged into those that they change. The others are copied as
+// stored unless t is smaller, and rows that t does not fit become Q8_0. A small change may round away in four bits: see Merge.
 func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t quant.Type) error {
 	w, err := gguf.Create(path)
 	if err != nil {
