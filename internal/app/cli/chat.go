@@ -61,7 +61,7 @@ func (o *runOptions) chat(ctx context.Context, l *loaded, name string, in, out *
 		warned = false
 		bye, err := s.obey(ctx, line)
 		if err != nil {
-			printError(out, noStyles, err)
+			printError(out, err)
 		}
 		if bye || ctx.Err() != nil {
 			return ctx.Err()

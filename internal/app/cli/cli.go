@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"syscall"
 
-	"charm.land/fang/v2"
 	"github.com/spf13/cobra"
 
 	"retort/internal/app/hub"
@@ -56,7 +55,10 @@ func Run(args []string) int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C kills, should the first take too long
 	root := newRoot()
 	root.SetArgs(args)
-	err := fang.Execute(ctx, root, fang.WithoutVersion(), fang.WithoutManpage(), fang.WithErrorHandler(printError))
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		printError(root.ErrOrStderr(), err)
+	}
 	return status(ctx, err)
 }
 
@@ -74,11 +76,8 @@ func status(ctx context.Context, err error) int {
 	return exitFailed
 }
 
-// noStyles is for errors that are printed outside of a command's end.
-var noStyles fang.Styles
-
 // printError prints err as "retort: error: …" and what helps below it.
-func printError(w io.Writer, _ fang.Styles, err error) {
+func printError(w io.Writer, err error) {
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(w, "retort: interrupted")
 		return
@@ -105,11 +104,17 @@ ordinary CPU, distils a big one into a small one that does one job, and proves h
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(commands()...)
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpFunc(printHelp)
+	cobra.EnableCommandSorting = false // the order is a newcomer's
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, "usage: %s (%s --help)", cmd.UseLine(), cmd.CommandPath())
 	})
 	markUsage(root)
+	for _, c := range root.Commands() {
+		c.Flags().SortFlags = false // the order of their file: the most used first
+	}
 	return root
 }
 

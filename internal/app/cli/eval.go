@@ -37,7 +37,7 @@ func newEval() *cobra.Command {
 	f.StringVar(&o.split, "split", "val", "items of the recipe: dev or val")
 	f.IntVar(&o.limit, "limit", 0, "items at most; 0 is all")
 	f.StringVar(&o.data, "data", "", "folder of the data, instead of the recipe's")
-	f.StringVar(&o.out, "out", "", "folder for predictions.jsonl; what it holds is not asked again")
+	f.StringVar(&o.out, "out", "", "folder of predictions.jsonl; none is made twice")
 	f.IntVar(&o.ctx, "ctx", 2048, "tokens of a chunk")
 	cacheFlag(cmd, &o.cacheType)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")

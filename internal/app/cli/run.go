@@ -29,8 +29,8 @@ func newRun() *cobra.Command {
 	o := &runOptions{}
 	cmd := &cobra.Command{
 		Use: "run MODEL [PROMPT]", Short: "Chat with a model, or answer one prompt",
-		Long:    "Answer PROMPT, or chat in the terminal without one. With standard output elsewhere the answer alone is printed;\na prompt may then come from standard input.",
-		Example: "retort run smollm2-135m \"Name three fruits.\"\nretort run qwen2.5-coder-1.5b --schema schema.json < receipt.txt",
+		Long:    "Answer PROMPT, or chat in the terminal without one. Away from a terminal the answer alone is printed, and the prompt may come from standard input.",
+		Example: "retort run smollm2-135m \"Name three fruits.\"",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.seedChosen, o.contextChosen = cmd.Flags().Changed("seed"), cmd.Flags().Changed("ctx")
@@ -58,6 +58,7 @@ func newRun() *cobra.Command {
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.BoolVar(&o.verbose, "verbose", false, "in a chat, print tokens and speed")
 	threadsFlag(cmd, &o.threads)
+	_ = f.MarkHidden("verbose") // a chat's own word: /set verbose
 	o.sampler.RepeatLast = 64
 	return cmd
 }

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// helpWidth is what the narrowest terminal in use shows; a help text fits its 24 rows too, and a test counts them.
+const helpWidth = 80
+
+// printHelp shows what a command is for, how it is called and its flags. It asks the terminal nothing: prettier
+// printers wait for seconds where a terminal does not tell its colours.
+func printHelp(cmd *cobra.Command, _ []string) {
+	w := cmd.OutOrStdout()
+	text := cmd.Long
+	if text == "" {
+		text = cmd.Short + "."
+	}
+	fmt.Fprintf(w, "%s\n\nusage: %s\n", wrap(text, helpWidth), cmd.UseLine())
+	for i, line := range strings.Split(cmd.Example, "\n") {
+		if line != "" {
+			fmt.Fprintf(w, "%-7s%s\n", map[bool]string{true: "e.g."}[i == 0], line)
+		}
+	}
+	fmt.Fprintln(w)
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			fmt.Fprintf(w, "  %-10s %s\n", c.Name(), c.Short)
+		}
+	}
+	printFlags(w, cmd.LocalFlags())
+}
+
+// kinds are the words for what a flag takes, by pflag's.
+var kinds = map[string]string{"int": "N", "uint": "N", "float": "X", "string": "TEXT", "stringArray": "TEXT"}
+
+// printFlags lists flags, a line each, without --help itself.
+func printFlags(w io.Writer, flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Name == "help" || f.Hidden {
+			return
+		}
+		short, name := "   ", "--"+f.Name
+		if f.Shorthand != "" {
+			short = "-" + f.Shorthand + ","
+		}
+		kind, usage := pflag.UnquoteUsage(f)
+		if kind != "" {
+			name += " " + kinds[kind]
+		}
+		switch def := f.DefValue; {
+		case def == "" || def == "false" || def == "0" || def == "[]":
+		default:
+			usage += " (" + def + ")"
+		}
+		fmt.Fprintf(w, " %s %-23s %s\n", short, name, usage)
+	})
+}
+
+// wrap breaks text into lines of at most width, keeping empty lines.
+func wrap(text string, width int) string {
+	var out []string
+	for _, paragraph := range strings.Split(text, "\n\n") {
+		var lines []string
+		line := ""
+		for _, word := range strings.Fields(paragraph) {
+			if line != "" && len([]rune(line))+1+len([]rune(word)) > width {
+				lines = append(lines, line)
+				line = ""
+			}
+			line = strings.TrimPrefix(line+" "+word, " ")
+		}
+		out = append(out, strings.Join(append(lines, line), "\n"))
+	}
+	return strings.Join(out, "\n\n")
+}
