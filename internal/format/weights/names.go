@@ -85,6 +85,9 @@ func ggufName(hf string) (name string, expert int, ok bool) {
 func pattern(name string) (p string, numbers []int) {
 	parts := strings.Split(name, ".")
 	for i, part := range parts {
+		if part == "N" || part == "E" {
+			return "", nil
+		}
 		n, err := strconv.Atoi(part)
 		if err != nil || n < 0 || strconv.Itoa(n) != part || len(numbers) == 2 {
 			continue

@@ -191,6 +191,19 @@ func (r *RopeConfig) frequencies() []float64 {
 	return f
 }
 
+// ropeFactors returns what a GGUF file stores as rope_freqs.weight: the divisors of the frequencies, or nil for none.
+func (r *RopeConfig) ropeFactors() []float32 {
+	if r.Scaling != "llama3" {
+		return r.Factors
+	}
+	plain := RopeConfig{Dim: r.Dim, Theta: r.Theta}
+	p, out := plain.frequencies(), make([]float32, r.Dim/2)
+	for i, f := range r.frequencies() {
+		out[i] = float32(p[i] / f)
+	}
+	return out
+}
+
 // turns returns the pair index whose wave turns beta times within the original context.
 func (r *RopeConfig) turns(beta float64) float64 {
 	return float64(r.Dim) * math.Log(float64(r.Original)/(beta*2*math.Pi)) / (2 * math.Log(r.Theta))

@@ -85,6 +85,7 @@ func (c Config) Metadata(name string) *gguf.Metadata {
 	f32("attention.layer_norm_rms_epsilon", c.Eps)
 	f32("rope.freq_base", c.Rope.Theta)
 	u32("rope.dimension_count", c.Rope.Dim)
+	c.scalingMetadata(md, u32, f32)
 	if c.MLA == nil {
 		u32("attention.head_count_kv", c.KVHeads)
 		u32("attention.key_length", c.HeadDim)
@@ -93,6 +94,27 @@ func (c Config) Metadata(name string) *gguf.Metadata {
 	}
 	c.mlaMetadata(md, u32, f32)
 	return md
+}
+
+// scalingMetadata writes how positions are stretched. Llama 3's way is not of the metadata: see ropeFactors.
+func (c Config) scalingMetadata(md *gguf.Metadata, u32 func(string, int), f32 func(string, float64)) {
+	r := c.Rope
+	if r.Scaling != "linear" && r.Scaling != "yarn" {
+		return
+	}
+	md.Set(c.Arch+".rope.scaling.type", gguf.ValueOf(r.Scaling))
+	f32("rope.scaling.factor", r.Factor)
+	u32("rope.scaling.original_context_length", r.Original)
+	if r.Scaling != "yarn" {
+		return
+	}
+	f32("rope.scaling.yarn_beta_fast", r.BetaFast)
+	f32("rope.scaling.yarn_beta_slow", r.BetaSlow)
+	if r.MScale != 0 {
+		f32("rope.scaling.yarn_log_multiplier", r.MScale/10)
+	} else if m := float64(r.magnitude()); m != yarnScale(r.Factor, 1) {
+		f32("rope.scaling.attn_factor", m/yarnScale(r.Factor, 1))
+	}
 }
 
 // mlaMetadata writes the keys of the form with one attn_kv_b.

@@ -112,7 +112,7 @@ func (k *keys) rope(c *Config) {
 	r.Original = k.int("rope.scaling.original_context_length", c.Context)
 	r.BetaFast, r.BetaSlow = k.float("rope.scaling.yarn_beta_fast", 32), k.float("rope.scaling.yarn_beta_slow", 1)
 	if r.Scaling == "yarn" {
-		r.Magnitude = 0.1*math.Log(r.Factor) + 1
+		r.Magnitude = yarnScale(r.Factor, 1) * k.float("rope.scaling.attn_factor", 1)
 		// DeepSeek's files give a tenth of mscale_all_dim; the magnitude then belongs to the softmax scale.
 		if m := k.float("rope.scaling.yarn_log_multiplier", 0); m != 0 {
 			r.MScale, r.Magnitude = 10*m, 1

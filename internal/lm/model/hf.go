@@ -82,9 +82,9 @@ type hfRope struct {
 // hfFloat is a number that is written with a point: transformers refuse a factor of 2 and take 2.0.
 type hfFloat float64
 
-// MarshalJSON writes at most twelve digits: the rest is rounding.
+// MarshalJSON writes the fewest digits that tell f in float32, which is what GGUF files keep.
 func (f hfFloat) MarshalJSON() ([]byte, error) {
-	s := strconv.FormatFloat(float64(f), 'g', 12, 64)
+	s := strconv.FormatFloat(float64(f), 'g', -1, 32)
 	if !strings.ContainsAny(s, ".e") {
 		s += ".0"
 	}

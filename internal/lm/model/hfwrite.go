@@ -75,7 +75,7 @@ func (m *Model) whole() []rowsOf {
 		return out
 	}
 	for _, name := range m.source.Names() {
-		if name == "rope_freqs.weight" || strings.HasSuffix(name, ".attn_v_b.weight") {
+		if name == ropeFreqs || strings.HasSuffix(name, ".attn_v_b.weight") {
 			continue // of config.json; beside attn_k_b
 		}
 		src, _ := m.source.Tensor(name)
@@ -271,6 +271,8 @@ func llama3Factors(r RopeConfig) (*hfRope, error) {
 	if r.Scaling != "" {
 		return nil, fmt.Errorf("model: rope_freqs.weight and rope scaling %q together: no config.json can say that", r.Scaling)
 	}
-	try.Factors = nil
+	if try.Factor == 1 {
+		return nil, nil // every divisor is 1
+	}
 	return Config{Rope: try}.hfScaling()
 }

@@ -25,6 +25,12 @@ func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t
 		w.Set(key, v)
 	}
 	w.Set("general.file_type", gguf.ValueOf(uint32(fileType(t))))
+	if factors := m.Config.Rope.ropeFactors(); factors != nil && (m.lora == nil || !m.stores(ropeFreqs)) {
+		w.Add(ropeFreqs, gguf.F32, []int{len(factors)}, func(dst io.Writer) error {
+			_, err := dst.Write(bytesOf(factors))
+			return err
+		})
+	}
 	if m.lora != nil {
 		m.addMerged(w, t)
 		return w.Commit(ctx)
@@ -47,6 +53,15 @@ func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t
 		})
 	}
 	return w.Commit(ctx)
+}
+
+// ropeFreqs divides the frequencies of llama's rotation.
+const ropeFreqs = "rope_freqs.weight"
+
+// stores says whether the file that m was made of has the tensor name.
+func (m *Model) stores(name string) bool {
+	_, ok := m.source.Tensor(name)
+	return ok
 }
 
 // storedType returns how p is stored in a file of type t.
