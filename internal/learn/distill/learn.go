@@ -26,8 +26,8 @@ import (
 	"retort/internal/lm/model"
 )
 
-// recomputeAbove is from how many parameters on activations are computed again instead of kept.
-const recomputeAbove = 50e6
+// recomputeAbove is from how many bytes on activations are computed again instead of kept.
+const recomputeAbove = 4.5e9
 
 // passTokens is how many tokens go through the student at a time.
 const passTokens = 2048
@@ -177,7 +177,7 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 	for _, p := range m.Params() {
 		p.Slices(func(v, _ []float32) { params += len(v) })
 	}
-	m.Recompute = params > recomputeAbove
+	m.Recompute = m.TrainBytes(passTokens) > recomputeAbove
 	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(m.TrainBytes(passTokens))
 	if err := r.dropOther(id); err != nil {
 		return false, err
