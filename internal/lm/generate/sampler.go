@@ -1,10 +1,11 @@
 package generate
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"sort"
+	"slices"
 )
 
 // SamplerOptions say how the next token is chosen from the logits. The zero value of a limit switches it off;
@@ -40,6 +41,7 @@ type Sampler struct {
 	o    SamplerOptions
 	rng  *rand.Rand
 	cand []candidate
+	seen map[int32]bool // by the penalty
 }
 
 type candidate struct {
@@ -70,7 +72,6 @@ func (s *Sampler) Sample(logits []float32, allowed []uint64, recent []int32) (in
 		return 0, errNothing
 	}
 	c := s.best()
-	c = cutTail(c, s.o.TopP, s.o.MinP)
 	return s.draw(c), nil
 }
 
@@ -102,12 +103,15 @@ func (s *Sampler) penalize(logits []float32, recent []int32) {
 	if n := s.o.RepeatLast; n > 0 && len(recent) > n {
 		recent = recent[len(recent)-n:]
 	}
-	seen := map[int32]bool{}
+	if s.seen == nil {
+		s.seen = map[int32]bool{}
+	}
+	clear(s.seen)
 	for _, id := range recent {
-		if seen[id] {
+		if s.seen[id] {
 			continue
 		}
-		seen[id] = true
+		s.seen[id] = true
 		if logits[id] > 0 {
 			logits[id] /= f
 		} else {
@@ -116,56 +120,109 @@ func (s *Sampler) penalize(logits []float32, recent []int32) {
 	}
 }
 
-// best returns the candidates in falling order, the top-k of them, with their probabilities at temperature 1.
+// best returns the candidates that top-k, top-p and min-p leave. Sources: Holtzman et al. 2019, arXiv 1904.09751
+// (top-p); Nguyen et al. 2024, arXiv 2407.01082 (min-p).
+//
+// A vocabulary has a hundred thousand tokens and the limits leave a handful: no more are sorted than it takes.
 func (s *Sampler) best() []candidate {
 	c := s.cand
-	sort.Slice(c, func(i, j int) bool {
-		if c[i].logit != c[j].logit {
-			return c[i].logit > c[j].logit
-		}
-		return c[i].id < c[j].id
-	})
-	if k := s.o.TopK; k > 0 && len(c) > k {
+	if k := s.o.TopK; k > 0 && k < len(c) {
+		sortFirst(c, k)
 		c = c[:k]
 	}
-	sum := 0.0
+	most, sum := maxLogit(c), 0.0
 	for i := range c {
-		c[i].p = math.Exp(float64(c[i].logit - c[0].logit))
+		c[i].p = math.Exp(float64(c[i].logit - most))
 		sum += c[i].p
 	}
-	for i := range c {
-		c[i].p /= sum
+	if s.o.TopP > 0 && s.o.TopP < 1 {
+		c = reach(c, s.o.TopP*sum)
+	}
+	if s.o.MinP > 0 {
+		kept := c[:0]
+		for _, x := range c {
+			if x.p >= s.o.MinP { // p is relative to the best's
+				kept = append(kept, x)
+			}
+		}
+		c = kept
 	}
 	return c
 }
 
-// cutTail keeps the most likely candidates that together reach topP, and of these the ones with at least minP of
-// the best's probability. Sources: Holtzman et al. 2019, arXiv 1904.09751; Nguyen et al. 2024, arXiv 2407.01082.
-func cutTail(c []candidate, topP, minP float64) []candidate {
-	if topP > 0 && topP < 1 {
+func maxLogit(c []candidate) float32 {
+	most := c[0].logit
+	for _, x := range c {
+		most = max(most, x.logit)
+	}
+	return most
+}
+
+// reach returns the most likely candidates that together have at least mass.
+func reach(c []candidate, mass float64) []candidate {
+	for n := 64; ; n *= 8 {
+		n = min(n, len(c))
+		sortFirst(c, n)
 		sum := 0.0
-		for i := range c {
-			if sum += c[i].p; sum >= topP {
-				c = c[:i+1]
-				break
+		for i := range n {
+			if sum += c[i].p; sum >= mass {
+				return c[:i+1]
 			}
 		}
-	}
-	if minP > 0 {
-		for i := range c {
-			if c[i].p < minP*c[0].p {
-				return c[:i]
-			}
+		if n == len(c) {
+			return c
 		}
 	}
-	return c
+}
+
+// before orders candidates by falling logit; of equals the lower id is first.
+func before(a, b candidate) int {
+	if a.logit != b.logit {
+		return cmp.Compare(b.logit, a.logit)
+	}
+	return cmp.Compare(a.id, b.id)
+}
+
+// sortFirst brings the first n of c in order to its front: quickselect, and what is left to sort is little more than n.
+// Source: Hoare 1961, Algorithm 65 (find).
+func sortFirst(c []candidate, n int) {
+	lo, hi := 0, len(c) // what is before lo comes before all of c[lo:hi], and that before what is behind hi
+	for rounds := 0; hi-lo > 64 && n < hi && rounds < 64; rounds++ {
+		if at := lo + split(c[lo:hi]); at < n {
+			lo = at + 1
+		} else {
+			hi = at
+		}
+	}
+	slices.SortFunc(c[:hi], before)
+}
+
+// split chooses one of c, puts what comes before it to its left and the others to its right, and returns its place.
+func split(c []candidate) int {
+	last := len(c) - 1
+	mid := last / 2
+	for _, pair := range [][2]int{{0, mid}, {mid, last}, {0, mid}} { // the middle one of three
+		if i, j := pair[0], pair[1]; before(c[j], c[i]) < 0 {
+			c[i], c[j] = c[j], c[i]
+		}
+	}
+	c[mid], c[last] = c[last], c[mid]
+	at := 0
+	for i := range last {
+		if before(c[i], c[last]) < 0 {
+			c[i], c[at] = c[at], c[i]
+			at++
+		}
+	}
+	c[at], c[last] = c[last], c[at]
+	return at
 }
 
 // draw chooses one candidate by its probability at the temperature.
 func (s *Sampler) draw(c []candidate) int32 {
-	sum := 0.0
+	most, sum := maxLogit(c), 0.0
 	for i := range c {
-		c[i].p = math.Exp(float64(c[i].logit-c[0].logit) / s.o.Temperature)
+		c[i].p = math.Exp(float64(c[i].logit-most) / s.o.Temperature)
 		sum += c[i].p
 	}
 	x := s.rng.Float64() * sum
