@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"retort/internal/compute/quant"
+	"retort/internal/format/weights"
 )
 
 func TestStopper(t *testing.T) {
@@ -98,6 +100,13 @@ func TestSetParameter(t *testing.T) {
 	}
 }
 
+// stored is a tensor of float32 of these dims, the row first.
+func stored(name string, dims ...int) weights.Tensor {
+	dims = slices.Clone(dims)
+	slices.Reverse(dims)
+	return weights.Tensor{Name: name, Type: quant.F32, Dims: dims}
+}
+
 // The types are llama.cpp's for the same models: its own quantizer was run on them.
 func TestMixtures(t *testing.T) {
 	wide, narrow := []int{1536, 256}, []int{576, 192}
@@ -131,12 +140,12 @@ func TestMixtures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := m.storedAs(c.name, c.dims, quant.F32, in); got != c.want {
+		if got := m.storedAs(stored(c.name, c.dims...), in); got != c.want {
 			t.Errorf("%s: %s %v is stored as %v, want %v", c.mix, c.name, c.dims, got, c.want)
 		}
 	}
 	m, _ := findMixture("Q4_K")
-	if got := m.storedAs("token_embd.weight", wide, quant.F16, layout{layers: 28, tied: true}); got != quant.Q6_K {
+	if got := m.storedAs(stored("token_embd.weight", wide...), layout{layers: 28, tied: true}); got != quant.Q6_K {
 		t.Errorf("an embedding that serves as head is stored as %v, want %v", got, quant.Q6_K)
 	}
 }

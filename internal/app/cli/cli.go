@@ -59,16 +59,16 @@ func Run(args []string) int {
 	if err != nil {
 		printError(root.ErrOrStderr(), err)
 	}
-	return status(ctx, err)
+	return status(err)
 }
 
 // status returns the exit status for err.
-func status(ctx context.Context, err error) int {
+func status(err error) int {
 	var usage usageError
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case errors.Is(err, context.Canceled): // nothing but a signal cancels
 		return exitInterrupted
 	case errors.As(err, &usage):
 		return exitUsage
@@ -123,7 +123,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newRun(), newPull(), newList(), newShow(), newRemove(),
 		newDistill(), newReport(), newTrain(), newEval(),
-		newQuantize(), newTokenize(), newBench(), newVersion(),
+		newQuantize(), newConvert(), newTokenize(), newBench(), newVersion(),
 	}
 }
 

@@ -23,7 +23,8 @@ func printHelp(cmd *cobra.Command, _ []string) {
 	fmt.Fprintf(w, "%s\n\nusage: %s\n", wrap(text, helpWidth), cmd.UseLine())
 	for i, line := range strings.Split(cmd.Example, "\n") {
 		if line != "" {
-			fmt.Fprintf(w, "%-7s%s\n", map[bool]string{true: "e.g."}[i == 0], line)
+			long := strings.ReplaceAll(wrap(line, helpWidth-11), "\n", " \\\n         ")
+			fmt.Fprintf(w, "%-7s%s\n", map[bool]string{true: "e.g."}[i == 0], long)
 		}
 	}
 	fmt.Fprintln(w)
@@ -40,25 +41,31 @@ var kinds = map[string]string{"int": "N", "uint": "N", "float": "X", "string": "
 
 // printFlags lists flags, a line each, without --help itself.
 func printFlags(w io.Writer, flags *pflag.FlagSet) {
+	var names, uses []string
+	width := 0
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Name == "help" || f.Hidden {
 			return
 		}
-		short, name := "   ", "--"+f.Name
+		name := "    --" + f.Name
 		if f.Shorthand != "" {
-			short = "-" + f.Shorthand + ","
+			name = "-" + f.Shorthand + ", --" + f.Name
 		}
 		kind, usage := pflag.UnquoteUsage(f)
 		if kind != "" {
 			name += " " + kinds[kind]
 		}
-		switch def := f.DefValue; {
-		case def == "" || def == "false" || def == "0" || def == "[]":
+		switch def := f.DefValue; def {
+		case "", "false", "0", "[]":
 		default:
 			usage += " (" + def + ")"
 		}
-		fmt.Fprintf(w, " %s %-23s %s\n", short, name, usage)
+		names, uses, width = append(names, name), append(uses, usage), max(width, len(name))
 	})
+	for i, name := range names {
+		use := strings.ReplaceAll(wrap(uses[i], helpWidth-width-3), "\n", "\n"+strings.Repeat(" ", width+3))
+		fmt.Fprintf(w, " %-*s  %s\n", width, name, use)
+	}
 }
 
 // wrap breaks text into lines of at most width, keeping empty lines.

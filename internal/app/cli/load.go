@@ -132,6 +132,9 @@ const maxTokenizer = 256 << 20
 
 func readFolderVocabulary(dir string) (*tokenizer.Tokenizer, string, error) {
 	file, err := readBounded(filepath.Join(dir, "tokenizer.json"), maxTokenizer)
+	if made := filepath.Join(dir, vocabularyName); errors.Is(err, fs.ErrNotExist) && exists(made) {
+		return readVocabulary(made)
+	}
 	if err != nil {
 		return nil, "", err
 	}
@@ -147,12 +150,22 @@ func readFolderVocabulary(dir string) (*tokenizer.Tokenizer, string, error) {
 	return tok, template, err
 }
 
-// folderTemplate returns the chat template of a folder: chat_template.jinja, or the one in tokenizer_config.json.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// folderTemplate returns the chat template of a folder: chat_template.jinja, or the one in tokenizer_config.json, or in
+// the vocabulary that convert wrote.
 func folderTemplate(dir string) (string, error) {
 	if b, err := readOptional(filepath.Join(dir, "chat_template.jinja")); err != nil || b != nil {
 		return string(b), err
 	}
 	b, err := readOptional(filepath.Join(dir, "tokenizer_config.json"))
+	if made := filepath.Join(dir, vocabularyName); err == nil && b == nil && exists(made) {
+		_, template, err := readVocabulary(made)
+		return template, err
+	}
 	if err != nil || b == nil {
 		return "", err
 	}

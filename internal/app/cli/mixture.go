@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"retort/internal/compute/quant"
+	"retort/internal/format/weights"
 )
 
 // mixture is a way to store a whole model, by llama.cpp's name for it.
@@ -67,29 +68,54 @@ type layout struct {
 	tied   bool // no output.weight
 }
 
-// storedAs returns the type of the tensor name of dims, the row first, that is stored as have.
+// storedAs returns the type in which t is to be stored.
 //
 // What readers expect in float32 stays so: vectors, and the router of a mixture of experts. Everything else that is a
 // matrix is quantized, as in llama.cpp's llama_tensor_get_type without its exceptions for single models.
-func (m mixture) storedAs(name string, dims []int, have quant.Type, in layout) quant.Type {
-	if len(dims) < 2 || !strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, "_norm.weight") || strings.HasSuffix(name, "ffn_gate_inp.weight") {
-		return have
+func (m mixture) storedAs(t weights.Tensor, in layout) quant.Type {
+	name, row := t.Name, t.Dims[len(t.Dims)-1]
+	switch {
+	case len(t.Dims) < 2 || !strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, "_norm.weight") || strings.HasSuffix(name, "ffn_gate_inp.weight"):
+		if t.Type == quant.BF16 || t.Type == quant.F16 {
+			return quant.F32
+		}
+		return t.Type
+	case m.name == "": // as it is
+		return t.Type
 	}
-	t := m.main
+	want := m.main
 	switch {
 	case name == "output.weight" || in.tied && name == "token_embd.weight":
-		if t = m.head; dims[0]%t.BlockSize() != 0 {
-			t = quant.Q8_0
+		if want = m.head; row%want.BlockSize() != 0 {
+			want = quant.Q8_0
 		}
 	case m.better != nil:
 		var layer int
 		var part string
 		if _, err := fmt.Sscanf(strings.ReplaceAll(name, ".", " "), "blk %d %s weight", &layer, &part); err == nil {
-			t = m.better(name, part, layer, in.layers)
+			want = m.better(name, part, layer, in.layers)
 		}
 	}
-	if t = quant.Fit(t, dims[0]); !t.CanEncode() {
-		t = quant.Fit(quant.Q8_0, dims[0])
+	if want = quant.Fit(want, row); !want.CanEncode() {
+		want = quant.Fit(quant.Q8_0, row)
 	}
-	return t
+	return want
+}
+
+// fileType is general.file_type, by which tools name a file: that of the mixture, or of the type that most matrices have.
+func (m mixture) fileType(s *source) uint32 {
+	if m.name != "" {
+		return m.code
+	}
+	bytes, most, code := map[quant.Type]int{}, 0, uint32(0)
+	for _, name := range s.Names() {
+		t, _ := s.Tensor(name)
+		bytes[t.Type] += len(t.Data)
+	}
+	for _, known := range mixtures {
+		if bytes[known.main] > most {
+			most, code = bytes[known.main], known.code
+		}
+	}
+	return code
 }

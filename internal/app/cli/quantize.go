@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -58,35 +57,23 @@ func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress
 	return requantize(ctx, src, dst, mix, o.threads, w, progress)
 }
 
-// requantize writes the GGUF file src as dst, tensor by tensor, each with all workers.
+// requantize writes the model src as the GGUF file dst, tensor by tensor, each with all workers.
 func requantize(ctx context.Context, src, dst string, mix mixture, threads int, w, progress io.Writer) error {
-	if info, err := os.Stat(src); err == nil && info.IsDir() {
-		return withHint(fmt.Errorf("%s is a folder, want a GGUF file", src), "retort convert SRC F.gguf first")
-	}
-	f, err := gguf.Open(src)
+	s, err := openSource(src)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	arch, err := f.Architecture()
-	if err != nil {
-		return fmt.Errorf("%s: %w", src, err)
-	}
-	in := layout{tied: f.Tensor("output.weight") == nil}
-	if in.layers, err = f.Int(arch + ".block_count"); err != nil {
-		return fmt.Errorf("%s: %w", src, err)
-	}
+	defer s.Close()
 	out, err := gguf.Create(dst)
 	if err != nil {
 		return err
 	}
 	defer out.Abort()
-	for key, v := range f.All() {
+	for key, v := range s.md.All() {
 		if !strings.HasPrefix(key, "split.") { // parts become one file
 			out.Set(key, v)
 		}
 	}
-	out.Set("general.file_type", gguf.ValueOf(mix.code))
 	out.Set("general.quantization_version", gguf.ValueOf(uint32(2)))
 	pool := par.New(threads)
 	defer pool.Close()
@@ -94,26 +81,29 @@ func requantize(ctx context.Context, src, dst string, mix mixture, threads int, 
 	bar.bytes = true
 	defer bar.done()
 	total, done, twice := 0, 0, int64(0)
-	for i := range f.Tensors {
-		total += int(f.Tensors[i].Size)
-	}
-	for i := range f.Tensors {
-		t := &f.Tensors[i]
-		have := quant.Type(t.Type)
-		want := mix.storedAs(t.Name, t.Dims, have, in)
-		if want != have && !have.Known() {
-			return fmt.Errorf("%s: %s is stored as %s, which cannot be decoded", src, t.Name, t.Type)
+	for _, name := range s.Names() {
+		t, _ := s.Tensor(name)
+		total += len(t.Data)
+		want := mix.storedAs(t, s.layout)
+		if want != t.Type && !t.Type.Known() {
+			return fmt.Errorf("%s: %s is stored as %v, which cannot be decoded", src, name, gguf.Type(t.Type))
 		}
-		if want != have && have.BlockSize() > 1 {
-			twice += t.Size
+		if want != t.Type && t.Type.BlockSize() > 1 {
+			twice += int64(len(t.Data))
 		}
-		out.Add(t.Name, gguf.Type(want), t.Dims, func(dst io.Writer) error {
-			r := recoder{from: have, to: want, row: t.Dims[0], data: t.Data(), pool: pool, told: func(n int) { bar.set("quantize", done+n, total, t.Name) }}
+		dims := make([]int, len(t.Dims))
+		for i, d := range t.Dims {
+			dims[len(dims)-1-i] = d
+		}
+		out.Add(name, gguf.Type(want), dims, func(dst io.Writer) error {
+			t, _ := s.Tensor(name) // again: some sources make it anew, and one at a time is enough
+			r := recoder{from: t.Type, to: want, row: dims[0], data: t.Data, pool: pool, told: func(n int) { bar.set("write", done+n, total, name) }}
 			err := r.write(ctx, dst)
-			done += int(t.Size)
+			done += len(t.Data)
 			return err
 		})
 	}
+	out.Set("general.file_type", gguf.ValueOf(mix.fileType(s)))
 	if twice > 0 {
 		bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(twice)))
 	}

@@ -33,7 +33,7 @@ func newShow() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")
-	cmd.Flags().BoolVar(&o.hash, "hash", false, "read the files and compute their SHA-256; in the store, compare it")
+	cmd.Flags().BoolVar(&o.hash, "hash", false, "read the files for their SHA-256; in the store, check it")
 	cmd.Flags().BoolVar(&o.template, "template", false, "print the chat template and nothing else")
 	return cmd
 }

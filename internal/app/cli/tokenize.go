@@ -25,7 +25,7 @@ func newTokenize() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(args, cmd.InOrStdin(), cmd.OutOrStdout()) },
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON array")
-	cmd.Flags().BoolVar(&o.decode, "decode", false, "the argument is ids, separated by blanks or commas; print their text")
+	cmd.Flags().BoolVar(&o.decode, "decode", false, "the way back: print the text of ids")
 	cmd.Flags().BoolVar(&o.bos, "bos", false, "begin with the BOS token")
 	cmd.Flags().BoolVar(&o.special, "special", false, "text such as <|im_end|> is the special token")
 	return cmd

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
+	"retort/internal/lm/model"
+)
+
+type convertOptions struct {
+	mixture string
+	threads int
+}
+
+func newConvert() *cobra.Command {
+	o := &convertOptions{}
+	cmd := &cobra.Command{
+		Use: "convert SRC DST", Short: "Turn GGUF into safetensors, and back",
+		Long: "Write the model SRC in the form of DST's name: a name that ends in .gguf is a GGUF file, every other one a folder with config.json and safetensors, " +
+			"in which quantized tensors are decoded. Without --type matrices stay as they are, in a folder bf16 where they were quantized.",
+		Example: "retort convert ./Qwen2.5-0.5B qwen.gguf --type q8_0\nretort convert student.gguf ./student",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&o.mixture, "type", "", "how to store the matrices; in a folder f32, f16 or bf16")
+	threadsFlag(cmd, &o.threads)
+	return cmd
+}
+
+func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress io.Writer) error {
+	if err := checkThreads(o.threads); err != nil {
+		return err
+	}
+	var mix mixture
+	if o.mixture != "" {
+		var err error
+		if mix, err = findMixture(o.mixture); err != nil {
+			return err
+		}
+	}
+	if toFolder := !strings.HasSuffix(dst, ".gguf"); toFolder {
+		if mix.name != "" && mix.name != "f32" && mix.name != "f16" && mix.name != "bf16" {
+			return usagef("--type is %q, want f32, f16 or bf16 in a folder", o.mixture)
+		}
+		return o.toFolder(ctx, name, dst, mix, w)
+	}
+	src, err := resolve(name)
+	if err != nil {
+		return err
+	}
+	return requantize(ctx, src, dst, mix, o.threads, w, progress)
+}
+
+// toFolder writes the model name into the folder dst.
+func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix mixture, w io.Writer) error {
+	path, err := resolve(name)
+	if err != nil {
+		return err
+	}
+	info, err := describe(path)
+	if err != nil {
+		return err
+	}
+	t := mix.main
+	if mix.name == "" {
+		t = quant.BF16
+		if kept, err := quant.ParseType(info.Tensors[0].Type); err == nil && (kept == quant.F32 || kept == quant.F16) {
+			t = kept
+		}
+	}
+	s, err := openSource(path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	pool := par.New(o.threads)
+	defer pool.Close()
+	m, err := model.Load(path, model.LoadOptions{Pool: pool})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	if err := m.WriteSafetensors(ctx, dst, t); err != nil {
+		return err
+	}
+	if err := copyTokenizer(ctx, path, dst, s); err != nil {
+		return err
+	}
+	return summarize(w, path, dst)
+}
+
+// tokenizerFiles are the files of a folder that say how text becomes tokens.
+var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json"}
+
+// copyTokenizer brings the vocabulary of the model at path into the folder dst.
+func copyTokenizer(ctx context.Context, path, dst string, s *source) error {
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return writeVocabulary(ctx, filepath.Join(dst, vocabularyName), s.md)
+	}
+	for _, name := range tokenizerFiles {
+		b, err := readBounded(filepath.Join(path, name), maxTokenizer)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dst, name), b, 0o666)
+		}
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", name, err)
+		}
+	}
+	return nil
+}

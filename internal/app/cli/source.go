@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"retort/internal/format/gguf"
+	"retort/internal/format/safetensors"
+	"retort/internal/format/weights"
+	"retort/internal/lm/model"
+)
+
+// source is a model to be written in another form: its tensors under GGUF's names, and all else that a GGUF file says.
+type source struct {
+	weights.Source
+	md     *gguf.Metadata
+	layout layout
+}
+
+// openSource opens the model at path, a GGUF file or a folder with config.json and safetensors.
+func openSource(path string) (*source, error) {
+	open := openGGUF
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		open = openFolder
+	}
+	s, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	_, ok := s.Tensor("output.weight")
+	s.layout.tied = !ok
+	return s, nil
+}
+
+func openGGUF(path string) (*source, error) {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{Source: weights.FromGGUF(f), md: &f.Metadata}
+	arch, err := f.Architecture()
+	if err == nil {
+		s.layout.layers, err = f.Int(arch + ".block_count")
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func openFolder(path string) (*source, error) {
+	b, err := readBounded(filepath.Join(path, model.ConfigName), maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	c, err := model.ConfigFromJSON(b)
+	if err != nil {
+		return nil, err
+	}
+	if c.Rope.Scaling == "llama3" {
+		return nil, fmt.Errorf("rope scaling %q cannot be written as GGUF yet", c.Rope.Scaling) // it needs the tensor rope_freqs
+	}
+	md, err := folderMetadata(path, c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	l := weights.Layout{Arch: c.Arch, Layers: c.Layers, Heads: c.Heads, KVHeads: c.KVHeads, Tied: c.Tied}
+	if c.MoE != nil {
+		l.Experts = c.MoE.Experts
+	}
+	src, err := weights.FromSafetensors(f, l)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &source{Source: src, md: md, layout: layout{layers: c.Layers}}, nil
+}
+
+// folderMetadata says of a folder's model what a GGUF file says before its tensors.
+func folderMetadata(path string, c model.Config) (*gguf.Metadata, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	md := c.Metadata(filepath.Base(abs))
+	tok, template, err := readFolderVocabulary(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := tok.SetMetadata(md); err != nil {
+		return nil, err
+	}
+	if template != "" {
+		md.Set("tokenizer.chat_template", gguf.ValueOf(template))
+	}
+	return md, nil
+}
+
+// vocabularyName is the vocabulary in a folder that convert made of a GGUF file: a GGUF file without tensors, as
+// llama.cpp keeps vocabularies. What it says of merges and pre-tokenizers has no certain tokenizer.json.
+const vocabularyName = "tokenizer.gguf"
+
+// writeVocabulary writes everything but the tensors of a model.
+func writeVocabulary(ctx context.Context, path string, md *gguf.Metadata) error {
+	w, err := gguf.Create(path)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	for key, v := range md.All() {
+		w.Set(key, v)
+	}
+	return w.Commit(ctx)
+}
