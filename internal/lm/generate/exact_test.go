@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"retort/internal/compute/cpu"
 	"retort/internal/numtest"
 )
 
@@ -39,6 +40,9 @@ func eachExact(t *testing.T, all bool, f func(t *testing.T, e *Engine, prompt []
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
+			if m.big && len(cpu.Implementations()) == 0 {
+				t.Skip("plain Go takes too long")
+			}
 			run := func(t *testing.T) {
 				e := load(t, m.path(t), 2, m.half)
 				f(t, e, randomTokens(e, 1, m.prompt))
