@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -41,11 +43,11 @@ type Scratch struct {
 	} `yaml:"model"`
 	Data struct {
 		Files     []string `yaml:"files"`     // plain text, relative to the config
-		Generated string   `yaml:"generated"` // ledger: sentences with their entries; ledger-text: sentences without, each told twice
+		Generated string   `yaml:"generated"` // ledger: sentences with their entries; ledger-text: sentences without, and pieces of each again
 		Split     string   `yaml:"split"`     // of the generator
 		Seed      uint64   `yaml:"seed"`
 		Count     int      `yaml:"count"`
-		TextShare float64  `yaml:"text_share"` // of ledger: this share of the sentences comes as ledger-text, so that copying is learned early
+		TextShare float64  `yaml:"text_share"` // of ledger: this share of the sentences comes as ledger-text, so that quoting is learned early
 	} `yaml:"data"`
 	Train struct {
 		Batch        int     `yaml:"batch"`  // sequences a step
@@ -155,8 +157,8 @@ func (c *Scratch) examples(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 	return data.Chunks(all, c.Train.Seq), nil
 }
 
-// generated makes sequences of generated sentences: with their entries, of which only the answer is learned, or twice
-// the sentence alone, which teaches a small model to read and to copy but nothing of the task.
+// generated makes sequences of generated sentences: with their entries, of which only the answer is learned, or the
+// sentence and pieces of it again, which teaches a small model to read and to quote but nothing of the task.
 func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 	samples, err := ledger.Generate(c.Data.Seed, c.Data.Split, c.Data.Count)
 	if err != nil {
@@ -166,18 +168,36 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 	if err != nil {
 		return nil, err
 	}
+	rng := rand.New(rand.NewPCG(c.Data.Seed, 0x7175_6f74_6573))
 	out := make([]data.Example, 0, len(samples))
 	for i, s := range samples {
-		prompt := encode(tok, t.StudentPrompt(task.Item{Text: s.Text}))
-		answer, from := s.Text, 1
-		switch {
-		case c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)):
-			answer, from = t.Answer(s.Entry.Fields()), len(prompt)
+		tokens, from := encode(tok, t.StudentPrompt(task.Item{Text: s.Text})), 1
+		if c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)) {
+			from = len(tokens)
+			tokens = append(tokens, encode(tok, t.Answer(s.Entry.Fields()))...)
+		} else {
+			for range quotes {
+				tokens = append(tokens, encode(tok, quote(rng, s.Text)+"\n")...)
+			}
 		}
-		tokens := append(append(prompt, encode(tok, answer)...), int32(tok.EOS))
-		out = append(out, data.Example{Tokens: tokens, From: from})
+		out = append(out, data.Example{Tokens: append(tokens, int32(tok.EOS)), From: from})
 	}
 	return out, nil
+}
+
+// quotes is how many pieces of a sentence follow it in ledger-text.
+const quotes = 5
+
+// quote returns a random piece of text: some words, or some characters where there are no blanks. Told the whole sentence
+// again, a model learns to look back by a fixed distance; pieces from anywhere make it look for what comes next.
+func quote(rng *rand.Rand, text string) string {
+	parts, glue := strings.Fields(text), " "
+	if len(parts) < 4 {
+		parts, glue = strings.Split(text, ""), ""
+	}
+	n := min(2+rng.IntN(7), len(parts))
+	at := rng.IntN(len(parts) - n + 1)
+	return strings.Trim(strings.Join(parts[at:at+n], glue), ",.;: ")
 }
 
 func encode(tok *tokenizer.Tokenizer, text string) []int32 {
