@@ -9,12 +9,12 @@ import (
 )
 
 // keys runs an editor on what a keyboard sends and returns what read gives and what it drew.
-func keys(t *testing.T, width int, input string, history ...string) (line string, err error, drawn string) {
+func keys(t *testing.T, width int, input string, history ...string) (line, drawn string, err error) {
 	t.Helper()
 	var out strings.Builder
 	e := &editor{in: bufio.NewReader(strings.NewReader(input)), out: &out, size: func() (int, int) { return width, 24 }, history: history}
 	line, err = e.read(">>> ", "... ")
-	return line, err, out.String()
+	return line, out.String(), err
 }
 
 func TestEditor(t *testing.T) {
@@ -44,7 +44,7 @@ func TestEditor(t *testing.T) {
 		{"broken UTF-8 is ignored", "a\xffb\xe4\r", "ab"},
 		{"right at the end", "a" + right + right + "b\r", "ab"},
 	} {
-		got, err, _ := keys(t, 80, c.input, history...)
+		got, _, err := keys(t, 80, c.input, history...)
 		if err != nil || got != c.want {
 			t.Errorf("%s: %q, %v, want %q", c.name, got, err, c.want)
 		}
@@ -52,13 +52,13 @@ func TestEditor(t *testing.T) {
 }
 
 func TestEditorEnds(t *testing.T) {
-	if line, err, _ := keys(t, 80, "ab\x03"); !errors.Is(err, errInterrupt) || line != "ab" {
+	if line, _, err := keys(t, 80, "ab\x03"); !errors.Is(err, errInterrupt) || line != "ab" {
 		t.Errorf("Ctrl-C: %q, %v, want %q, %v", line, err, "ab", errInterrupt)
 	}
-	if _, err, _ := keys(t, 80, "\x04"); !errors.Is(err, io.EOF) {
+	if _, _, err := keys(t, 80, "\x04"); !errors.Is(err, io.EOF) {
 		t.Errorf("Ctrl-D: %v, want %v", err, io.EOF)
 	}
-	if _, err, _ := keys(t, 80, "no end"); !errors.Is(err, io.EOF) {
+	if _, _, err := keys(t, 80, "no end"); !errors.Is(err, io.EOF) {
 		t.Errorf("closed input: %v, want %v", err, io.EOF)
 	}
 }
