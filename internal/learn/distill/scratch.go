@@ -172,10 +172,14 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 	out := make([]data.Example, 0, len(samples))
 	for i, s := range samples {
 		tokens, from := encode(tok, t.StudentPrompt(task.Item{Text: s.Text})), 1
-		if c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)) {
+		switch {
+		case c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)):
 			from = len(tokens)
 			tokens = append(tokens, encode(tok, t.Answer(s.Entry.Fields()))...)
-		} else {
+		case i%2 == 0:
+			tokens = quoteNoise(rng, tok.Vocab(), len(tokens))
+			from = len(tokens) / 2
+		default:
 			for range quotes {
 				tokens = append(tokens, encode(tok, quote(rng, s.Text)+"\n")...)
 			}
@@ -183,6 +187,22 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 		out = append(out, data.Example{Tokens: append(tokens, int32(tok.EOS)), From: from})
 	}
 	return out, nil
+}
+
+// quoteNoise returns n random tokens and then as many that are pieces of them again. Words that stand for one another in
+// sentences, such as Stores and Works in names, get nearly the same embedding; among random tokens a model has to
+// tell each from all others to quote it.
+func quoteNoise(rng *rand.Rand, vocab, n int) []int32 {
+	tokens := make([]int32, 2*n)
+	for i := range n {
+		tokens[i] = int32(rng.IntN(vocab))
+	}
+	for at := n; at < 2*n; {
+		size := min(4+rng.IntN(8), n, 2*n-at)
+		from := rng.IntN(n - size + 1)
+		at += copy(tokens[at:], tokens[from:from+size])
+	}
+	return tokens
 }
 
 // quotes is how many pieces of a sentence follow it in ledger-text.
