@@ -56,7 +56,7 @@ var nllLine = regexp.MustCompile(`(?m)^nll (\S+) over (\d+)`)
 // log-likelihood of ids from the second one on.
 func (o oracle) logits(t *testing.T, model string, ids []int32, vocab int) (rows [][]float32, nll float64) {
 	t.Helper()
-	args := []string{"-L", filepath.Join(o.dir, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"), "-m", model, "-ids", strings.Join(words(ids), " "), "-ctk", "f32"}
+	args := []string{"-L", filepath.Join(o.dir, "node_modules/@node-llama-cpp/linux-x64/bins/linux-x64"), "-m", model, "-ids", strings.Join(words(ids), " "), "-ctk", "f32", "-t", "1"} // its threads spin at barriers: on a busy machine two are slower than one
 	file := filepath.Join(t.TempDir(), "logits.f32")
 	if vocab > 0 {
 		args = append(args, "-logits", file)
