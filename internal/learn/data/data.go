@@ -57,6 +57,7 @@ type Loader struct {
 	Batch    int // examples a step
 	Tokens   int // tokens a pass at most; a step of more is split into passes whose gradients add up
 	Seed     uint64
+	Ordered  bool // keep the order of Examples in every epoch: lessons that build on one another
 }
 
 // StepsPerEpoch returns how many steps see every example once.
@@ -67,8 +68,7 @@ func (l *Loader) StepsPerEpoch() int { return max(1, len(l.Examples)/max(l.Batch
 func (l *Loader) Step(i int) []*Batch {
 	per := l.StepsPerEpoch()
 	epoch, at := i/per, i%per
-	rng := rand.New(rand.NewPCG(l.Seed, uint64(epoch)))
-	order := rng.Perm(len(l.Examples))
+	order := l.order(epoch)
 	chosen := make([]Example, 0, l.Batch)
 	for _, k := range order[at*l.Batch : min((at+1)*l.Batch, len(order))] {
 		chosen = append(chosen, l.Examples[k])
@@ -86,6 +86,18 @@ func (l *Loader) Step(i int) []*Batch {
 		chosen = chosen[n:]
 	}
 	return passes
+}
+
+// order returns the places of the examples in an epoch.
+func (l *Loader) order(epoch int) []int {
+	if !l.Ordered {
+		return rand.New(rand.NewPCG(l.Seed, uint64(epoch))).Perm(len(l.Examples))
+	}
+	order := make([]int, len(l.Examples))
+	for i := range order {
+		order[i] = i
+	}
+	return order
 }
 
 // Chunks cuts a token stream into examples of n tokens in which every token carries a label: training on plain text.

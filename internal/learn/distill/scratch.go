@@ -47,7 +47,7 @@ type Scratch struct {
 		Split     string   `yaml:"split"`     // of the generator
 		Seed      uint64   `yaml:"seed"`
 		Count     int      `yaml:"count"`
-		TextShare float64  `yaml:"text_share"` // of ledger: this share of the sentences comes as ledger-text, so that quoting is learned early
+		TextShare float64  `yaml:"text_share"` // of ledger: this share of the sentences comes first and as ledger-text, so that quoting is learned before the task
 	} `yaml:"data"`
 	Train struct {
 		Batch        int     `yaml:"batch"`  // sequences a step
@@ -176,9 +176,6 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 		case c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)):
 			from = len(tokens)
 			tokens = append(tokens, encode(tok, t.Answer(s.Entry.Fields()))...)
-		case i%2 == 0:
-			tokens = quoteNoise(rng, tok.Vocab(), len(tokens))
-			from = len(tokens) / 2
 		default:
 			for range quotes {
 				tokens = append(tokens, encode(tok, quote(rng, s.Text)+"\n")...)
@@ -187,22 +184,6 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 		out = append(out, data.Example{Tokens: append(tokens, int32(tok.EOS)), From: from})
 	}
 	return out, nil
-}
-
-// quoteNoise returns n random tokens and then as many that are pieces of them again. Words that stand for one another in
-// sentences, such as Stores and Works in names, get nearly the same embedding; among random tokens a model has to
-// tell each from all others to quote it.
-func quoteNoise(rng *rand.Rand, vocab, n int) []int32 {
-	tokens := make([]int32, 2*n)
-	for i := range n {
-		tokens[i] = int32(rng.IntN(vocab))
-	}
-	for at := n; at < 2*n; {
-		size := min(4+rng.IntN(8), n, 2*n-at)
-		from := rng.IntN(n - size + 1)
-		at += copy(tokens[at:], tokens[from:from+size])
-	}
-	return tokens
 }
 
 // quotes is how many pieces of a sentence follow it in ledger-text.
@@ -256,7 +237,7 @@ func TrainScratch(ctx context.Context, c *Scratch, dir string, threads int, each
 	}
 	pool := par.New(threads)
 	defer pool.Close()
-	loader := &data.Loader{Examples: examples, Batch: c.Train.Batch, Tokens: c.Train.Tokens, Seed: c.Seed}
+	loader := &data.Loader{Examples: examples, Batch: c.Train.Batch, Tokens: c.Train.Tokens, Seed: c.Seed, Ordered: c.Data.TextShare > 0}
 	steps := loader.StepsPerEpoch() * c.Train.Epochs
 	adamw := optim.DefaultAdamW
 	adamw.WeightDecay = c.Train.WeightDecay
