@@ -121,7 +121,7 @@ ordinary CPU, distils a big one into a small one that does one job, and proves h
 // commands lists every command in the order in which a newcomer meets them.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
-		newRun(), newPull(), newList(), newShow(), newRemove(),
+		newDemo(), newRun(), newPull(), newList(), newShow(), newRemove(),
 		newDistill(), newReport(), newTrain(), newEval(),
 		newQuantize(), newConvert(), newTokenize(), newBench(), newVersion(),
 	}
