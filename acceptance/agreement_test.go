@@ -49,6 +49,9 @@ var subjects = []subject{{"smollm2-135m", 48, 256}, {"qwen2.5-coder-0.5b", 32, 9
 const (
 	// mostPPL is the bound on the relative difference of perplexities.
 	mostPPL = 0.005
+	// mostHalf bounds how far our logits and llama.cpp's may lie apart, relative to their spread, where both compute with
+	// the float16 weights: nothing is rounded to 8 bits there, and a product loses 2⁻¹¹ (0.05 %) on the way at most.
+	mostHalf = 0.01
 	// mostNoise bounds our noise over llama.cpp's: both are sums of roundings, estimated from some hundred rows.
 	mostNoise = 1.25
 	// nearTie bounds how far apart two logits may be, in units of the noise between the engines, where greedy texts
@@ -63,6 +66,7 @@ type examined struct {
 	rows, best                    int // of logits; whose best token is the same
 	most, rms                     float64
 	ours, theirs                  float64 // noise against the exact logits, relative to their spread
+	half                          float64 // the exact logits against llama.cpp's from float16 weights, relative to their spread
 	ppl, theirPPL                 float64
 }
 
@@ -82,13 +86,13 @@ func TestAgreement(t *testing.T) {
 	defer pool.Close()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nΔ is ours - llama.cpp's logit, σ the spread of a row's logits; noise is rms(Δ)/σ against float16 weights by float32 activations\n")
-	fmt.Fprintf(&table, "%-20s %7s %9s %9s %8s %8s %9s %11s %9s %9s %8s\n", "model", "prompts", "tokens", "same best", "max |Δ|", "rms Δ", "our noise", "llama.cpp's", "ppl", "llama.cpp", "diff")
+	fmt.Fprintf(&table, "%-20s %7s %9s %9s %8s %8s %9s %11s %8s %9s %9s %8s\n", "model", "prompts", "tokens", "same best", "max |Δ|", "rms Δ", "our noise", "llama.cpp's", "in f16", "ppl", "llama.cpp", "diff")
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
 			x := examine(t, o, pool, s, retort)
 			diff := x.ppl/x.theirPPL - 1
-			fmt.Fprintf(&table, "%-20s %5d/%d %5d/%-3d %5d/%-3d %8.3f %8.3f %8.2f%% %10.2f%% %9.4f %9.4f %+7.3f%%\n", s.name, x.same, x.prompts, x.agreed, x.tokens,
-				x.best, x.rows, x.most, x.rms, 100*x.ours, 100*x.theirs, x.ppl, x.theirPPL, 100*diff)
+			fmt.Fprintf(&table, "%-20s %5d/%d %5d/%-3d %5d/%-3d %8.3f %8.3f %8.2f%% %10.2f%% %7.3f%% %9.4f %9.4f %+7.3f%%\n", s.name, x.same, x.prompts, x.agreed, x.tokens,
+				x.best, x.rows, x.most, x.rms, 100*x.ours, 100*x.theirs, 100*x.half, x.ppl, x.theirPPL, 100*diff)
 			for _, d := range x.ties {
 				fmt.Fprintf(&table, "    prompt %d parts after %d tokens: ours %d, llama.cpp's %d; our logits %.4f %.4f, llama.cpp's %.4f %.4f\n",
 					d.prompt+1, d.after, d.mine, d.other, d.oursAt[0], d.oursAt[1], d.theirsAt[0], d.theirsAt[1])
@@ -98,6 +102,9 @@ func TestAgreement(t *testing.T) {
 			}
 			if !(math.Abs(diff) <= mostPPL) {
 				t.Errorf("perplexity %.4f, llama.cpp's %.4f: %.3f %% apart, want %.1f %% at most", x.ppl, x.theirPPL, 100*diff, 100*mostPPL)
+			}
+			if !(x.half <= mostHalf) {
+				t.Errorf("with float16 weights the logits are %.3f %% apart, want %.1f %% at most", 100*x.half, 100*mostHalf)
 			}
 			if !(x.ours <= mostNoise*x.theirs) {
 				t.Errorf("noise %.2f %%, llama.cpp's %.2f %%, want %.2f times that at most", 100*x.ours, 100*x.theirs, mostNoise)
@@ -148,7 +155,7 @@ func examine(t *testing.T, o oracle, pool *par.Pool, s subject, retort string) e
 	x.ppl, x.theirPPL = p.PPL, math.Exp(nll)
 	half := filepath.Join(t.TempDir(), "half.gguf")
 	run(t, exec.Command(retort, "quantize", path, half, "--type", "f16"))
-	x.compareLogits(t, o, e, load(t, half, pool), path, ids[:s.rows])
+	x.compareLogits(t, o, e, load(t, half, pool), path, half, ids[:s.rows])
 	return x
 }
 
@@ -207,12 +214,14 @@ func commonPrefix(a, b []int32) int {
 	return n
 }
 
-// compareLogits compares every logit of every row of ids: ours, llama.cpp's, and those of exact.
-func (x *examined) compareLogits(t *testing.T, o oracle, e, exact *generate.Engine, path string, ids []int32) {
+// compareLogits compares every logit of every row of ids: ours, llama.cpp's, and those of exact, whose float16 weights
+// are the file half, by either engine.
+func (x *examined) compareLogits(t *testing.T, o oracle, e, exact *generate.Engine, path, half string, ids []int32) {
 	theirs, _ := o.logits(t, path, ids, e.Model.Config.Vocab)
+	theirHalf, _ := o.logits(t, half, ids, e.Model.Config.Vocab)
 	ours := score(t, e, ids)
 	truth := score(t, exact, ids)
-	var between, our, their, spread float64
+	var between, our, their, apart, spread float64
 	for r, z := range ours {
 		w, v := theirs[r], truth[r]
 		mean := 0.0
@@ -225,6 +234,7 @@ func (x *examined) compareLogits(t *testing.T, o oracle, e, exact *generate.Engi
 			between += d * d
 			our += sqr(float64(z[i] - v[i]))
 			their += sqr(float64(w[i] - v[i]))
+			apart += sqr(float64(theirHalf[r][i] - v[i]))
 			spread += sqr(float64(v[i]) - mean)
 		}
 		if best(z) == best(w) {
@@ -233,7 +243,7 @@ func (x *examined) compareLogits(t *testing.T, o oracle, e, exact *generate.Engi
 	}
 	x.rows = len(ours)
 	x.rms = math.Sqrt(between / float64(x.rows*len(ours[0])))
-	x.ours, x.theirs = math.Sqrt(our/spread), math.Sqrt(their/spread)
+	x.ours, x.theirs, x.half = math.Sqrt(our/spread), math.Sqrt(their/spread), math.Sqrt(apart/spread)
 }
 
 func score(t *testing.T, e *generate.Engine, ids []int32) [][]float32 {
