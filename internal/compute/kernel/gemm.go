@@ -64,13 +64,13 @@ func gemmTrivial(c []float32, ldc, m, k, n int, acc bool) bool {
 
 func gemmF32Generic(c []float32, ldc int, a []float32, lda int, b []float32, m, k, n int, acc bool) {
 	for j := 0; j < n; j += 4 {
-		panel := b[j/PanelWidth*k*PanelWidth:][:k*PanelWidth]
+		panel := b[j/Panel*k*Panel:][:k*Panel]
 		for i := range m {
 			ci := c[i*ldc+j:][:min(4, n-j)]
 			s := start(ci, acc)
 			s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 			for l, x := range a[i*lda:][:k] {
-				p := panel[l*PanelWidth+j%PanelWidth:][:4]
+				p := panel[l*Panel+j%Panel:][:4]
 				s0 += x * p[0]
 				s1 += x * p[1]
 				s2 += x * p[2]
@@ -85,14 +85,14 @@ func gemmF32Generic(c []float32, ldc int, a []float32, lda int, b []float32, m, 
 func gemmBF16Generic(c []float32, ldc int, a []uint16, lda int, b []uint16, m, k, n int, acc bool) {
 	k += k % 2
 	for j := 0; j < n; j += 4 {
-		panel := b[j/PanelWidth*k*PanelWidth:][:k*PanelWidth]
+		panel := b[j/Panel*k*Panel:][:k*Panel]
 		for i := range m {
 			ci := c[i*ldc+j:][:min(4, n-j)]
 			s := start(ci, acc)
 			s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 			ai := a[i*lda:][:k]
 			for l := 0; l < len(ai)-1; l += 2 {
-				p := panel[l*PanelWidth+j%PanelWidth*2:][:8]
+				p := panel[l*Panel+j%Panel*2:][:8]
 				x, y := widen(ai[l]), widen(ai[l+1])
 				s0 += x * widen(p[0])
 				s1 += x * widen(p[2])
@@ -111,13 +111,13 @@ func gemmBF16Generic(c []float32, ldc int, a []uint16, lda int, b []uint16, m, k
 
 func gemmF32B16Generic(c []float32, ldc int, a []float32, lda int, b []uint16, m, k, n int, acc bool) {
 	for j := 0; j < n; j += 4 {
-		panel := b[j/PanelWidth*k*PanelWidth:][:k*PanelWidth]
+		panel := b[j/Panel*k*Panel:][:k*Panel]
 		for i := range m {
 			ci := c[i*ldc+j:][:min(4, n-j)]
 			s := start(ci, acc)
 			s0, s1, s2, s3 := s[0], s[1], s[2], s[3]
 			for l, x := range a[i*lda:][:k] {
-				p := panel[l*PanelWidth+j%PanelWidth:][:4]
+				p := panel[l*Panel+j%Panel:][:4]
 				s0 += x * widen(p[0])
 				s1 += x * widen(p[1])
 				s2 += x * widen(p[2])

@@ -92,7 +92,7 @@ const (
 	blockBytes  = 384 << 10 // of B, of 1 MiB; also bounds one call into assembly to some 100 µs
 	blockSteps  = 384       // of k under a tile of full height; a low one goes deeper, for B to be read in long runs
 	tileRows    = 12        // the most
-	scratchSize = tileRows * (blockSteps + PanelWidth)
+	scratchSize = tileRows * (blockSteps + Panel)
 )
 
 // tiles is one product on its way. Strides are in bytes.
@@ -132,21 +132,21 @@ func gemmTiles(u unit, c []float32, ldc int, a unsafe.Pointer, lda int, b unsafe
 		maxSteps /= 2
 	}
 	deep := ceil(steps, ceil(steps, maxSteps)) // blocks of k of equal depth
-	panels := ceil(n, PanelWidth)
+	panels := ceil(n, Panel)
 	across := max(blockBytes/(deep*u.bStep())&^3, 4)
 	for p := 0; p < panels; p += across {
 		for s := 0; s < steps; s += deep {
 			block := unsafe.Add(b, p*t.stride+s*u.bStep())
-			width := min(n-p*PanelWidth, across*PanelWidth)
+			width := min(n-p*Panel, across*Panel)
 			t.rows = m
-			t.column(c[p*PanelWidth:], unsafe.Add(a, s*4), block, min(deep, steps-s), width, acc || s > 0)
+			t.column(c[p*Panel:], unsafe.Add(a, s*4), block, min(deep, steps-s), width, acc || s > 0)
 		}
 	}
 }
 
 // column multiplies all rows by one block of B of width columns.
 func (t *tiles) column(c []float32, a, b unsafe.Pointer, steps, width int, acc bool) {
-	copies := t.pair() || t.crowded() && t.rows >= 8 && width > 4*PanelWidth
+	copies := t.pair() || t.crowded() && t.rows >= 8 && width > 4*Panel
 	for {
 		height := t.tile()
 		if copies {
@@ -173,7 +173,7 @@ func (t *tiles) copied(c *float32, a, b unsafe.Pointer, steps, width int, acc bo
 	if t.pair() {
 		values *= 2
 	}
-	stride := values + PanelWidth // never a multiple of the distance at which rows crowd
+	stride := values + Panel // never a multiple of the distance at which rows crowd
 	for r := range height {
 		from, to := unsafe.Add(a, r*t.lda), scratch[r*stride:][:values]
 		if t.pair() {
@@ -189,31 +189,31 @@ func (t *tiles) copied(c *float32, a, b unsafe.Pointer, steps, width int, acc bo
 
 // row multiplies one tile's rows by one block of B.
 func (t *tiles) row(c *float32, a, b unsafe.Pointer, steps, width int, acc bool) {
-	panels, last := ceil(width, PanelWidth), (width-1)%PanelWidth+1
+	panels, last := ceil(width, Panel), (width-1)%Panel+1
 	if t.avx512() {
 		t.run(c, a, b, steps, panels, 1<<last-1, acc)
 		return
 	}
-	whole := width / PanelWidth
+	whole := width / Panel
 	if whole > 0 {
 		t.run(c, a, b, steps, whole, 0, acc)
 	}
 	if whole < panels {
-		t.narrow(unsafe.Add(unsafe.Pointer(c), whole*PanelWidth*4), a, unsafe.Add(b, whole*t.stride), steps, last, acc)
+		t.narrow(unsafe.Add(unsafe.Pointer(c), whole*Panel*4), a, unsafe.Add(b, whole*t.stride), steps, last, acc)
 	}
 }
 
 // narrow multiplies by one panel of width columns in an implementation that writes whole panels.
 func (t *tiles) narrow(c, a, b unsafe.Pointer, steps, width int, acc bool) {
-	var scratch [tileRows * PanelWidth]float32
+	var scratch [tileRows * Panel]float32
 	for r := range t.tile() {
-		copy(scratch[r*PanelWidth:][:width], unsafe.Slice((*float32)(unsafe.Add(c, r*t.ldc)), width))
+		copy(scratch[r*Panel:][:width], unsafe.Slice((*float32)(unsafe.Add(c, r*t.ldc)), width))
 	}
 	ldc := t.ldc
-	t.ldc = PanelWidth * 4
+	t.ldc = Panel * 4
 	t.run(&scratch[0], a, b, steps, 1, 0, acc)
 	t.ldc = ldc
 	for r := range t.tile() {
-		copy(unsafe.Slice((*float32)(unsafe.Add(c, r*t.ldc)), width), scratch[r*PanelWidth:][:width])
+		copy(unsafe.Slice((*float32)(unsafe.Add(c, r*t.ldc)), width), scratch[r*Panel:][:width])
 	}
 }

@@ -2,9 +2,6 @@ package kernel
 
 import "encoding/binary"
 
-// Panel is how many rows of a weight are stored together: the lanes of one 512-bit register of float32.
-const Panel = 16
-
 // A PanelFormat says how 16 rows of a quantized weight lie in memory: in the order in which the integer kernels
 // read them, with the same numbers as the stored format of that name, so that nothing is rounded twice.
 //

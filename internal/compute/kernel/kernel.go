@@ -11,16 +11,17 @@ package kernel
 
 //go:generate sh -c "cd _asm && go run ./float -out .."
 
-// PanelWidth is the number of output columns that lie side by side in a packed matrix.
-const PanelWidth = 16
+// Panel is how many output columns, which are rows of a weight, lie side by side in a packed matrix: the lanes of one
+// 512-bit register of float32.
+const Panel = 16
 
 // PanelsF32 returns the length of a matrix of n output columns and depth k in panels [ceil(n/16)][k][16]: float32
 // for GemmF32, bf16 for GemmF32B16.
-func PanelsF32(n, k int) int { return ceil(n, PanelWidth) * k * PanelWidth }
+func PanelsF32(n, k int) int { return ceil(n, Panel) * k * Panel }
 
 // PanelsBF16 returns the length of a matrix of n output columns and depth k in panels of pairs
 // [ceil(n/16)][ceil(k/2)][16][2], for GemmBF16.
-func PanelsBF16(n, k int) int { return ceil(n, PanelWidth) * ceil(k, 2) * 2 * PanelWidth }
+func PanelsBF16(n, k int) int { return ceil(n, Panel) * ceil(k, 2) * 2 * Panel }
 
 func ceil(a, b int) int { return (a + b - 1) / b }
 

@@ -1,6 +1,6 @@
 package kernel
 
-// A panel holds PanelWidth output columns side by side, so that a matrix product reads it once, in order:
+// A panel holds Panel output columns side by side, so that a matrix product reads it once, in order:
 //
 //	f32        [ceil(n/16)][k][16]
 //	bf16 pairs [ceil(n/16)][ceil(k/2)][16][2]   two neighbours in k for one column: what a bf16 dot product takes
@@ -53,40 +53,40 @@ func TransposeBF16(dst []uint16, src []float32, rows, cols, ldSrc, ldDst int) {
 }
 
 func packRowsF32Generic(dst, src []float32, rows, cols, ld int) {
-	for p := 0; p < rows; p += PanelWidth {
-		panel := dst[p*cols:][:cols*PanelWidth]
-		if rows-p < PanelWidth {
+	for p := 0; p < rows; p += Panel {
+		panel := dst[p*cols:][:cols*Panel]
+		if rows-p < Panel {
 			clear(panel)
 		}
-		for j := range min(PanelWidth, rows-p) {
+		for j := range min(Panel, rows-p) {
 			for i, x := range src[(p+j)*ld:][:cols] {
-				panel[i*PanelWidth+j] = x
+				panel[i*Panel+j] = x
 			}
 		}
 	}
 }
 
 func packColsF32Generic(dst, src []float32, rows, cols, ld int) {
-	for p := 0; p < cols; p += PanelWidth {
-		width := min(PanelWidth, cols-p)
-		panel := dst[p*rows:][:rows*PanelWidth]
+	for p := 0; p < cols; p += Panel {
+		width := min(Panel, cols-p)
+		panel := dst[p*rows:][:rows*Panel]
 		for i := range rows {
-			n := copy(panel[i*PanelWidth:][:PanelWidth], src[i*ld+p:][:width])
-			clear(panel[i*PanelWidth+n : (i+1)*PanelWidth])
+			n := copy(panel[i*Panel:][:Panel], src[i*ld+p:][:width])
+			clear(panel[i*Panel+n : (i+1)*Panel])
 		}
 	}
 }
 
 func packRowsBF16Generic(dst []uint16, src []float32, rows, cols, ld int) {
 	pairs := ceil(cols, 2)
-	for p := 0; p < rows; p += PanelWidth {
-		panel := dst[p*pairs*2:][:pairs*2*PanelWidth]
-		if rows-p < PanelWidth || cols%2 != 0 {
+	for p := 0; p < rows; p += Panel {
+		panel := dst[p*pairs*2:][:pairs*2*Panel]
+		if rows-p < Panel || cols%2 != 0 {
 			clear(panel)
 		}
-		for j := range min(PanelWidth, rows-p) {
+		for j := range min(Panel, rows-p) {
 			for i, x := range src[(p+j)*ld:][:cols] {
-				panel[(i/2*PanelWidth+j)*2+i%2] = bf16(x)
+				panel[(i/2*Panel+j)*2+i%2] = bf16(x)
 			}
 		}
 	}
@@ -94,15 +94,15 @@ func packRowsBF16Generic(dst []uint16, src []float32, rows, cols, ld int) {
 
 func packColsBF16Generic(dst []uint16, src []float32, rows, cols, ld int) {
 	pairs := ceil(rows, 2)
-	for p := 0; p < cols; p += PanelWidth {
-		width := min(PanelWidth, cols-p)
-		panel := dst[p*pairs*2:][:pairs*2*PanelWidth]
-		if width < PanelWidth || rows%2 != 0 {
+	for p := 0; p < cols; p += Panel {
+		width := min(Panel, cols-p)
+		panel := dst[p*pairs*2:][:pairs*2*Panel]
+		if width < Panel || rows%2 != 0 {
 			clear(panel)
 		}
 		for i := range rows {
 			for j, x := range src[i*ld+p:][:width] {
-				panel[(i/2*PanelWidth+j)*2+i%2] = bf16(x)
+				panel[(i/2*Panel+j)*2+i%2] = bf16(x)
 			}
 		}
 	}

@@ -27,7 +27,7 @@ var packHasAVX512 = cpu.X86.AVX512
 
 func init() { cpu.Register("pack/avx512", &packHasAVX512) }
 
-const panelBytes = PanelWidth * 4 // of one step of a panel, of float32 or of pairs
+const panelBytes = Panel * 4 // of one step of a panel, of float32 or of pairs
 
 func packRowsF32(dst, src []float32, rows, cols, ld int) {
 	if !packHasAVX512 {
@@ -36,11 +36,11 @@ func packRowsF32(dst, src []float32, rows, cols, ld int) {
 	}
 	var in, out [16 * 16]float32
 	whole := cols / 16
-	for p := 0; p < rows; p += PanelWidth {
-		height := min(PanelWidth, rows-p)
+	for p := 0; p < rows; p += Panel {
+		height := min(Panel, rows-p)
 		panel := dst[p*cols:]
 		done := 0
-		if height == PanelWidth && whole > 0 {
+		if height == Panel && whole > 0 {
 			transposeF32AVX512(&panel[0], &src[p*ld], panelBytes, ld*4, whole)
 			done = whole * 16
 		}
@@ -51,7 +51,7 @@ func packRowsF32(dst, src []float32, rows, cols, ld int) {
 				copy(in[r*16:][:width], src[(p+r)*ld+done:])
 			}
 			transposeF32AVX512(&out[0], &in[0], panelBytes, 64, 1)
-			copy(panel[done*PanelWidth:], out[:width*PanelWidth])
+			copy(panel[done*Panel:], out[:width*Panel])
 		}
 	}
 }
@@ -65,11 +65,11 @@ func packRowsBF16(dst []uint16, src []float32, rows, cols, ld int) {
 	var out [16 * 32]uint16
 	whole := cols / 32
 	padded := cols + cols%2
-	for p := 0; p < rows; p += PanelWidth {
-		height := min(PanelWidth, rows-p)
+	for p := 0; p < rows; p += Panel {
+		height := min(Panel, rows-p)
 		panel := dst[p*padded:]
 		done := 0
-		if height == PanelWidth && whole > 0 {
+		if height == Panel && whole > 0 {
 			packRowsBF16AVX512(&panel[0], &src[p*ld], panelBytes, ld*4, whole)
 			done = whole * 32
 		}
@@ -80,7 +80,7 @@ func packRowsBF16(dst []uint16, src []float32, rows, cols, ld int) {
 				copy(in[r*32:][:width], src[(p+r)*ld+done:])
 			}
 			packRowsBF16AVX512(&out[0], &in[0], panelBytes, 128, 1)
-			copy(panel[done*PanelWidth:], out[:(width+width%2)*PanelWidth])
+			copy(panel[done*Panel:], out[:(width+width%2)*Panel])
 		}
 	}
 }
@@ -94,8 +94,8 @@ func packColsF32(dst, src []float32, rows, cols, ld int) {
 		return
 	}
 	for r := 0; r < rows; r += packColumnRows {
-		for p := 0; p < cols; p += PanelWidth {
-			packColsF32AVX512(&dst[p*rows+r*PanelWidth], &src[r*ld+p], ld*4, min(packColumnRows, rows-r), lanes(cols-p))
+		for p := 0; p < cols; p += Panel {
+			packColsF32AVX512(&dst[p*rows+r*Panel], &src[r*ld+p], ld*4, min(packColumnRows, rows-r), lanes(cols-p))
 		}
 	}
 }
@@ -107,23 +107,23 @@ func packColsBF16(dst []uint16, src []float32, rows, cols, ld int) {
 	}
 	padded := rows + rows%2
 	for r := 0; r < rows/2*2; r += packColumnRows {
-		for p := 0; p < cols; p += PanelWidth {
-			packColsBF16AVX512(&dst[p*padded+r*PanelWidth], &src[r*ld+p], ld*4, min(packColumnRows, rows-r)/2, lanes(cols-p))
+		for p := 0; p < cols; p += Panel {
+			packColsBF16AVX512(&dst[p*padded+r*Panel], &src[r*ld+p], ld*4, min(packColumnRows, rows-r)/2, lanes(cols-p))
 		}
 	}
 	if rows%2 == 0 {
 		return
 	}
-	var in [2 * PanelWidth]float32 // the last row and one of zeros
-	for p := 0; p < cols; p += PanelWidth {
-		n := copy(in[:PanelWidth], src[(rows-1)*ld+p:][:min(PanelWidth, cols-p)])
+	var in [2 * Panel]float32 // the last row and one of zeros
+	for p := 0; p < cols; p += Panel {
+		n := copy(in[:Panel], src[(rows-1)*ld+p:][:min(Panel, cols-p)])
 		clear(in[n:])
-		packColsBF16AVX512(&dst[p*padded+(rows-1)*PanelWidth], &in[0], panelBytes, 1, lanes(PanelWidth))
+		packColsBF16AVX512(&dst[p*padded+(rows-1)*Panel], &in[0], panelBytes, 1, lanes(Panel))
 	}
 }
 
 // lanes is the mask of the first n lanes, of at most 16.
-func lanes(n int) uint32 { return 1<<min(n, PanelWidth) - 1 }
+func lanes(n int) uint32 { return 1<<min(n, Panel) - 1 }
 
 func transposeF32(dst, src []float32, rows, cols, ldSrc, ldDst int) {
 	whole := cols / 16

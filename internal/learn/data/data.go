@@ -103,6 +103,9 @@ func (l *Loader) order(epoch int) []int {
 // Chunks cuts a token stream into examples of n tokens in which every token carries a label: training on plain text.
 // Each begins with the last token of the one before, so that no label is lost.
 func Chunks(tokens []int32, n int) []Example {
+	if n < 1 {
+		panic("data: chunks of no tokens")
+	}
 	var out []Example
 	for at := 0; at+1 < len(tokens); at += n {
 		out = append(out, Example{Tokens: tokens[at:min(at+n+1, len(tokens))], From: 1})
