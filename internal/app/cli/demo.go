@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"retort/internal/format/gguf"
 	"retort/internal/learn/distill"
 	"retort/internal/learn/report"
 	"retort/models"
@@ -51,8 +52,8 @@ func newDemo() *cobra.Command {
 const demoIntro = `Retort's demo: an old master, a pupil, an exam.
 
   task     one bookkeeping sentence, in English or Chinese, becomes a ledger entry (JSON, six fields)
-  teacher  8.1 M parameters, learned the task from generated sentences
-  student  1.5 M parameters, can read and quote sentences and knows nothing of the task
+  teacher  %s parameters, learned the task from generated sentences
+  student  %s parameters, can read and quote sentences and knows nothing of the task
   plan     1. the teacher answers %d sentences, three times each
            2. answers that fail the verifiers or disagree are thrown away
            3. the student learns from the rest
@@ -77,7 +78,15 @@ func (o *demoOptions) run(ctx context.Context, w, progress io.Writer) error {
 		}
 	}
 	start := time.Now()
-	fmt.Fprintf(w, demoIntro, demoItems, demoExam, o.out)
+	teacher, err := countParams(models.LedgerTeacher())
+	if err != nil {
+		return err
+	}
+	student, err := countParams(models.LedgerBase())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, demoIntro, countText(teacher), countText(student), demoItems, demoExam, o.out)
 	err = runDistill(ctx, distill.Options{
 		Recipe: "ledger", Out: o.out, Budget: budget, Seed: o.seed, Threads: o.threads, Train: demoItems, Exam: demoExam, Width: 16,
 		Teacher: distill.Source{Name: "ledger-teacher", Open: models.LedgerTeacher, Note: "The teacher comes with the program: it was trained from scratch on sentences of the same generator, from another seed and other wordings."},
@@ -94,6 +103,18 @@ Next:
   retort distill --help      your own task, with real models
 `, time.Since(start).Round(time.Second), filepath.Join(o.out, report.HTMLFile), filepath.Join(o.out, "student.gguf"))
 	return err
+}
+
+// countParams closes f and returns how many parameters it holds.
+func countParams(f *gguf.File, _ string, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	n := int64(0)
+	for i := range f.Tensors {
+		n += int64(f.Tensors[i].Elements())
+	}
+	return n, f.Close()
 }
 
 // demoFolder returns the folder of the newest demo if it is unfinished, else the next free one.

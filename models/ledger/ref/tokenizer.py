@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes tokenizer.json: a byte-level BPE of 2048 entries for the ledger models. Needs the PyPI package tokenizers.
+"""Makes tokenizer.json: a byte-level BPE of at most 2048 entries for the ledger models. Needs the PyPI package tokenizers.
 
   tokenizer.py SENTENCES OUT.json
 
