@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,6 +77,8 @@ func (o *demoOptions) run(ctx context.Context, w, progress io.Writer) error {
 		if o.out, err = demoFolder("retort-demo"); err != nil {
 			return err
 		}
+	} else if info, err := os.Stat(o.out); err == nil && !info.IsDir() {
+		return usagef("--out is %s, a file, want a folder", o.out)
 	}
 	start := time.Now()
 	teacher, err := countParams(models.LedgerTeacher())
@@ -95,14 +98,32 @@ func (o *demoOptions) run(ctx context.Context, w, progress io.Writer) error {
 	if err != nil {
 		return err
 	}
+	exe, _ := os.Executable()
+	return o.next(w, time.Since(start), callName(exe, os.Args[0]))
+}
+
+// next says what to do with what the demo made; retort is how the program is called.
+func (o *demoOptions) next(w io.Writer, took time.Duration, retort string) error {
+	page, err := filepath.Abs(filepath.Join(o.out, report.HTMLFile))
+	if err != nil {
+		return err
+	}
 	_, err = fmt.Fprintf(w, `%s from start to end.
 
 Next:
-  open %s
-  echo "On 3 March 2026 we paid Vega Travel $120.00 for two train tickets by card." | retort run %s --raw --temp 0
-  retort distill --help      your own task, with real models
-`, time.Since(start).Round(time.Second), filepath.Join(o.out, report.HTMLFile), filepath.Join(o.out, "student.gguf"))
+  %s      the report, for your browser
+  echo "On 3 March 2026 we paid Vega Travel $120.00 for two train tickets by card." | %s run %s --raw --temp 0
+  %[3]s distill --help      your own task, with real models
+`, took.Round(time.Second), page, retort, filepath.Join(o.out, "student.gguf"))
 	return err
+}
+
+// callName is how the user can call this program again: as they did, except under go run, whose build is soon gone.
+func callName(exe, arg0 string) string {
+	if strings.Contains(filepath.ToSlash(exe), "/go-build") {
+		return "go run ./cmd/retort"
+	}
+	return arg0
 }
 
 // countParams closes f and returns how many parameters it holds.
@@ -125,7 +146,7 @@ func demoFolder(base string) (string, error) {
 		if i > 1 {
 			name = fmt.Sprintf("%s-%d", base, i)
 		}
-		_, err := os.Stat(name)
+		info, err := os.Stat(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			if last != "" && unfinished(last) {
 				return last, nil
@@ -135,7 +156,9 @@ func demoFolder(base string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		last = name
+		if info.IsDir() { // a file of that name is the user's
+			last = name
+		}
 	}
 }
 
