@@ -56,15 +56,20 @@ func (o *distillOptions) run(ctx context.Context, recipe string, w, progress io.
 	if o.Budget, err = parseBudget(o.budget); err != nil {
 		return err
 	}
-	for name, dst := range map[string]*distill.Source{o.teacher: &o.Options.Teacher, o.student: &o.Options.Student} {
-		path, err := resolve(name)
-		if err != nil {
-			return err
-		}
-		*dst = distill.Source{Path: path, Name: baseName(name)}
+	if o.Teacher, err = findSource(o.teacher); err != nil {
+		return err
+	}
+	if o.Student, err = findSource(o.student); err != nil {
+		return err
 	}
 	o.Recipe = recipe
 	return runDistill(ctx, o.Options, w, progress)
+}
+
+// findSource finds a model by its name or path.
+func findSource(name string) (distill.Source, error) {
+	path, err := resolve(name)
+	return distill.Source{Path: path, Name: baseName(name)}, err
 }
 
 // runDistill runs the pipeline with a progress display and prints what came out.
