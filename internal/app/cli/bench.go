@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -37,7 +36,9 @@ func newBench() *cobra.Command {
 			"context, with llama-bench's columns; or training with --train. The share of the limit is that of the memory's\n" +
 			"bandwidth (decoding) or of the dot product units (else), measured in the same run.",
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
 	}
 	f := cmd.Flags()
 	f.IntVarP(&o.prompt, "prompt", "p", 512, "prompt tokens; 0 leaves the test out")
@@ -72,7 +73,7 @@ type benchRow struct {
 	CPU     string    `json:"cpu"`
 }
 
-func (o *benchOptions) run(ctx context.Context, name string, w io.Writer) error {
+func (o *benchOptions) run(ctx context.Context, name string, w, note io.Writer) error {
 	if o.prompt < 0 || o.gen < 0 || o.depth < 0 || o.repeat < 1 {
 		return usagef("-p, -n and -d count from 0, -r from 1")
 	}
@@ -82,11 +83,17 @@ func (o *benchOptions) run(ctx context.Context, name string, w io.Writer) error 
 	if o.train != "" {
 		return o.runTrain(ctx, name, w)
 	}
+	if o.prompt+o.gen == 0 {
+		return usagef("-p and -n are 0, want one of them above: nothing is left to measure")
+	}
 	l, err := load(name, o.threads, o.cacheType)
 	if err != nil {
 		return err
 	}
 	defer l.close()
+	if most := l.engine.Model.Config.Context; max(o.prompt, o.gen) > most-o.depth {
+		return usagef("-p is %d, -n %d and -d %d, want each of the tests in the model's context of %d tokens", o.prompt, o.gen, o.depth, most)
+	}
 	rows := []benchRow{}
 	for _, test := range [][2]int{{o.prompt, 0}, {0, o.gen}} {
 		if test[0]+test[1] == 0 {
@@ -103,6 +110,7 @@ func (o *benchOptions) run(ctx context.Context, name string, w io.Writer) error 
 		enc.SetIndent("", "  ")
 		return enc.Encode(rows)
 	}
+	fmt.Fprintf(note, "cpu %s, kernels %s\n", rows[0].CPU, rows[0].Kernel)
 	return printBench(w, rows)
 }
 
@@ -196,9 +204,6 @@ func printBench(w io.Writer, rows []benchRow) error {
 			test += fmt.Sprintf(" @ d%d", r.Depth)
 		}
 		fmt.Fprintf(t, "%s\t%.2f MiB\t%.2f M\t%d\t%s\t%.2f ± %.2f\t%.0f %%\n", r.Model, float64(r.Size)/(1<<20), float64(r.Params)/1e6, r.Threads, test, r.Avg, r.StdDev, 100*r.Share)
-	}
-	if len(rows) > 0 {
-		fmt.Fprintf(os.Stderr, "cpu %s, kernels %s\n", rows[0].CPU, rows[0].Kernel)
 	}
 	return t.Flush()
 }

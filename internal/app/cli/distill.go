@@ -49,12 +49,15 @@ func (o *distillOptions) run(ctx context.Context, recipe string, w, progress io.
 	if err := checkThreads(o.Threads); err != nil {
 		return err
 	}
-	if o.teacher == "" || o.student == "" {
-		return withHint(usagef("--teacher and --student are needed"), "retort demo shows the whole story with models of its own")
+	if o.Train < 0 || o.Exam < 0 {
+		return usagef("--train-items is %d and --exam-items %d, want 0 or more; 0 is all", o.Train, o.Exam)
 	}
 	var err error
 	if o.Budget, err = parseBudget(o.budget); err != nil {
 		return err
+	}
+	if o.teacher == "" || o.student == "" {
+		return withHint(usagef("--teacher and --student are needed"), "retort demo shows the whole story with models of its own")
 	}
 	if o.Teacher, err = findSource(o.teacher); err != nil {
 		return err
@@ -106,21 +109,28 @@ func printResult(w io.Writer, res *distill.Result) error {
 	return err
 }
 
+// Bounds of a budget; none at all is no bound.
+const (
+	minBudget = time.Second
+	maxBudget = 10 * 365 * 24 * time.Hour
+)
+
 // parseBudget reads 45m, 1h30m or 2usd; money is time on the machine of the price table.
 func parseBudget(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
 	}
-	if amount, ok := strings.CutSuffix(strings.ToLower(s), "usd"); ok {
-		usd, err := strconv.ParseFloat(strings.TrimSpace(amount), 64)
-		if err != nil || !(usd > 0 && usd < 1e6) {
-			return 0, usagef("--budget %q is no amount of money", s)
-		}
-		return time.Duration(usd / cost.Default().Machine.Hour * float64(time.Hour)), nil
-	}
 	d, err := time.ParseDuration(s)
-	if err != nil || d <= 0 {
+	if amount, ok := strings.CutSuffix(strings.ToLower(s), "usd"); ok {
+		var usd float64
+		usd, err = strconv.ParseFloat(strings.TrimSpace(amount), 64)
+		d = time.Duration(min(usd/cost.Default().Machine.Hour*float64(time.Hour), 2*float64(maxBudget)))
+	}
+	if err != nil {
 		return 0, withHint(usagef("--budget %q is no duration and no amount", s), "45m, 1h30m or 2usd")
+	}
+	if d < minBudget || d > maxBudget {
+		return 0, usagef("--budget is %q, want %v to %v of this machine", s, minBudget, maxBudget)
 	}
 	return d, nil
 }

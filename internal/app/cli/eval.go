@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"retort/internal/learn/eval"
 )
@@ -29,6 +30,9 @@ func newEval() *cobra.Command {
 		Example: "retort eval student.gguf ledger --split val --json\nretort eval smollm2-135m --perplexity book.txt --json",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.check(cmd.Flags(), len(args) == 2); err != nil {
+				return err
+			}
 			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
@@ -45,7 +49,8 @@ func newEval() *cobra.Command {
 	return cmd
 }
 
-func (o *evalOptions) run(ctx context.Context, args []string, w, progress io.Writer) error {
+// check refuses options that are out of range or that the exam, or else the perplexity, would ignore.
+func (o *evalOptions) check(flags *pflag.FlagSet, exam bool) error {
 	if err := checkThreads(o.threads); err != nil {
 		return err
 	}
@@ -53,22 +58,38 @@ func (o *evalOptions) run(ctx context.Context, args []string, w, progress io.Wri
 		return err
 	}
 	switch {
-	case len(args) == 2 && o.perplexity != "":
+	case exam && o.perplexity != "":
 		return usagef("RECIPE and --perplexity exclude each other")
-	case len(args) == 2 && (o.split != "dev" && o.split != "val" || o.limit < 0):
+	case exam && (o.split != "dev" && o.split != "val" || o.limit < 0):
 		return usagef("--split is %q and --limit %d, want dev or val, and 0 or more", o.split, o.limit)
-	case len(args) == 2:
-		return o.runExam(ctx, args[0], args[1], w, progress)
+	case exam:
+		return checkIdle(flags, "RECIPE", "ctx", "cache-type")
 	case o.perplexity == "":
 		return usagef("what to examine is missing: RECIPE or --perplexity FILE")
+	case o.ctx < 2:
+		return usagef("--ctx is %d, want 2 at least", o.ctx)
+	}
+	return checkIdle(flags, "--perplexity", "split", "limit", "data", "out")
+}
+
+// checkIdle refuses flags that say nothing about what was asked for.
+func checkIdle(flags *pflag.FlagSet, asked string, names ...string) error {
+	for _, name := range names {
+		if f := flags.Lookup(name); f.Changed {
+			return usagef("--%s is %q, want none with %s", name, f.Value, asked)
+		}
+	}
+	return nil
+}
+
+func (o *evalOptions) run(ctx context.Context, args []string, w, progress io.Writer) error {
+	if len(args) == 2 {
+		return o.runExam(ctx, args[0], args[1], w, progress)
 	}
 	return o.runPerplexity(ctx, args[0], w, progress)
 }
 
 func (o *evalOptions) runPerplexity(ctx context.Context, name string, w, progress io.Writer) error {
-	if o.ctx < 2 {
-		return usagef("--ctx is %d, want 2 at least", o.ctx)
-	}
 	text, err := os.ReadFile(o.perplexity)
 	if err != nil {
 		return err
