@@ -83,13 +83,13 @@ type runResult struct {
 	PromptTokens int             `json:"prompt_tokens"`
 	Finish       generate.Finish `json:"finish_reason"`
 	PrefillTPS   float64         `json:"prefill_tps"`
-	DecodeTPS    float64         `json:"decode_tps"`
+	DecodeTPS    float64         `json:"decode_tps"` // of steps behind the prompt, which gives the first token itself
 }
 
 // result sums a up.
 func (a *answer) result() runResult {
 	out := runResult{Text: a.text.String(), Reasoning: a.reasoning.String(), Tokens: a.res.Tokens, PromptTokens: a.prompt, Finish: a.res.Finish,
-		PrefillTPS: rate(a.prompt-a.res.Reused, a.res.Prefill.Seconds()), DecodeTPS: rate(len(a.res.Tokens), a.res.Decode.Seconds())}
+		PrefillTPS: rate(a.prompt-a.res.Reused, a.res.Prefill.Seconds()), DecodeTPS: rate(a.res.Steps, a.res.Decode.Seconds())}
 	if out.Tokens == nil {
 		out.Tokens = []int32{}
 	}

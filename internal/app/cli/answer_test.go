@@ -4,9 +4,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"retort/internal/compute/quant"
 	"retort/internal/format/weights"
+	"retort/internal/lm/generate"
 )
 
 func TestStopper(t *testing.T) {
@@ -46,6 +48,19 @@ func TestStopperHoldsBack(t *testing.T) {
 	}
 	if got := s.write("X"); got != "ENX" {
 		t.Errorf("shown %q, want %q", got, "ENX")
+	}
+}
+
+// A speed of decoding counts the steps that were timed: of one token, which the prompt gives, there is none.
+func TestDecodeRate(t *testing.T) {
+	for _, c := range []struct {
+		tokens, steps int
+		want          float64
+	}{{0, 0, 0}, {1, 0, 0}, {2, 1, 2}, {9, 8, 16}, {2, 2, 4}} {
+		a := answer{res: generate.Result{Tokens: make([]int32, c.tokens), Steps: c.steps, Decode: 500 * time.Millisecond}}
+		if got := a.result().DecodeTPS; got != c.want {
+			t.Errorf("%d tokens in %d steps of half a second: %g tokens/s, want %g", c.tokens, c.steps, got, c.want)
+		}
 	}
 }
 

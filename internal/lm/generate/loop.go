@@ -38,6 +38,7 @@ type Result struct {
 	Tokens          []int32 // without the stop token
 	Finish          Finish
 	Reused          int // prompt tokens that were computed before
+	Steps           int // of the model behind the prompt; the first token needs none, a stop token one like any other
 	Prefill, Decode time.Duration
 	// Err is set where GenerateAll could not finish this request alone.
 	Err error
@@ -195,6 +196,7 @@ func (st *stepper) run(slots []*slot) int {
 			sl.res.Err = err
 			continue
 		}
+		sl.res.Steps++
 		sl.choose()
 	}
 	return len(st.slots)
