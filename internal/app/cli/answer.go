@@ -104,29 +104,53 @@ func rate(n int, seconds float64) float64 {
 }
 
 // runOnce prints the answer to one prompt, as it comes or as one object. An interrupted answer is printed as far as it
-// came.
+// came; one that is bound by a schema only when it is whole, since a part of it is not valid.
 func (o *runOptions) runOnce(ctx context.Context, l *loaded, prompt string, w io.Writer) error {
 	ids, read, err := o.prompt(l, prompt)
 	if err != nil {
 		return err
 	}
-	req, err := o.request(l, ids)
+	req := o.request(l, ids)
+	bound, err := o.schema(l)
 	if err != nil {
 		return err
 	}
+	if bound != nil {
+		req.Mask = bound
+	}
 	out := o.display(w)
 	show := out.show
-	if o.json {
+	if o.json || bound != nil {
 		show = func(string, string) {}
 	}
 	a, err := o.ask(ctx, l.engine.NewSequence(o.ctx), req, read, show)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return contextHint(err, l.engine.Model.Config.Context)
 	}
+	if bound != nil {
+		if err == nil && !bound.Complete() {
+			err = o.cutHint(len(a.res.Tokens))
+		}
+		if err != nil {
+			return err
+		}
+		if !o.json {
+			out.show(a.reasoning.String(), a.text.String())
+		}
+	}
 	if o.json {
 		return errors.Join(json.NewEncoder(w).Encode(a.result()), err)
 	}
 	return errors.Join(out.end(), err)
+}
+
+// cutHint says that an answer of n tokens ended before it was what the schema wants.
+func (o *runOptions) cutHint(n int) error {
+	err := fmt.Errorf("the answer was cut at %d tokens, before it was what --schema wants", n)
+	if n == o.max {
+		return withHint(err, "-n above %d makes room; without -n the answer ends where the schema does", n)
+	}
+	return withHint(err, "the context of %d tokens is full: --ctx makes room", o.ctx)
 }
 
 // contextHint says in a user's words that a prompt is too long for the context, and what helps.
@@ -187,20 +211,27 @@ func (o *runOptions) messages(prompt string) []chat.Message {
 	return append(m, chat.Message{Role: "user", Content: prompt})
 }
 
-// request makes a request of the options, bound by the schema if there is one.
-func (o *runOptions) request(l *loaded, prompt []int32) (generate.Request, error) {
-	req := generate.Request{Prompt: prompt, Max: o.max, Sampler: o.sampler, Stop: l.stop}
+// request makes a request of the options.
+func (o *runOptions) request(l *loaded, prompt []int32) generate.Request {
+	return generate.Request{Prompt: prompt, Max: o.max, Sampler: o.sampler, Stop: l.stop}
+}
+
+// schema returns what binds an answer to the schema, or nil where there is none.
+func (o *runOptions) schema(l *loaded) (*grammar.Matcher, error) {
 	if o.schemaFile == "" {
-		return req, nil
+		return nil, nil
 	}
-	schema, err := os.ReadFile(o.schemaFile)
+	text, err := os.ReadFile(o.schemaFile)
 	if err != nil {
-		return req, err
+		return nil, err
 	}
-	g, err := grammar.Compile(schema)
+	var syntax *json.SyntaxError
+	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
+		return nil, fmt.Errorf("%s: byte %d: %w", o.schemaFile, syntax.Offset, err)
+	}
+	g, err := grammar.Compile(text)
 	if err != nil {
-		return req, fmt.Errorf("%s: %w", o.schemaFile, err)
+		return nil, fmt.Errorf("%s: %w", o.schemaFile, err)
 	}
-	req.Mask = g.Start(l.vocabulary())
-	return req, nil
+	return g.Start(l.vocabulary()), nil
 }

@@ -144,10 +144,7 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	req, err := s.o.request(s.l, ids)
-	if err != nil {
-		return err
-	}
+	req := s.o.request(s.l, ids)
 	out := s.o.display(s.out)
 	req.Progress = func(done, total int) { s.reading(done, total) }
 	a, err := s.o.ask(ctx, s.seq, req, read, out.show)

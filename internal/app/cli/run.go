@@ -34,7 +34,7 @@ func newRun() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.seedChosen, o.contextChosen = cmd.Flags().Changed("seed"), cmd.Flags().Changed("ctx")
-			return o.run(cmd.Context(), args[0], strings.Join(args[1:], " "), cmd.InOrStdin(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), args[0], args[1:], cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
@@ -74,6 +74,9 @@ func (o *runOptions) check() error {
 	if o.max < 0 || o.ctx < 1 {
 		return usagef("-n is %d and --ctx %d, want 0 and 1 at least", o.max, o.ctx)
 	}
+	if o.schemaFile != "" && len(o.stops) > 0 {
+		return usagef("--schema and --stop exclude each other: a stop text could end the answer before it is valid")
+	}
 	for _, stop := range o.stops {
 		if stop == "" {
 			return usagef("--stop is empty")
@@ -101,18 +104,20 @@ func parseThink(value string) (chat.Options, error) {
 	return chat.Options{}, usagef("--think is %q, want on, off, low, medium or high", value)
 }
 
-func (o *runOptions) run(ctx context.Context, name, prompt string, in io.Reader, w io.Writer) error {
+func (o *runOptions) run(ctx context.Context, name string, words []string, in io.Reader, w io.Writer) error {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if prompt != "" && o.tokens != "" {
+	given := len(words) > 0 || o.tokens != ""
+	if len(words) > 0 && o.tokens != "" {
 		return usagef("PROMPT and --tokens exclude each other")
 	}
-	interactive := prompt == "" && o.tokens == "" && isTerminal(in)
+	prompt := strings.Join(words, " ")
+	interactive := !given && isTerminal(in)
 	switch {
 	case interactive && (!isTerminal(w) || o.json || o.raw || o.schemaFile != ""):
 		return withHint(usagef("the prompt is missing"), "retort run MODEL \"PROMPT\"; a chat needs a terminal and neither --json, --raw nor --schema")
-	case !interactive && prompt == "" && o.tokens == "":
+	case !interactive && !given:
 		b, err := io.ReadAll(in)
 		if err != nil {
 			return err
