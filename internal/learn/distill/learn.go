@@ -61,7 +61,12 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 		r.tell("train", schedule.Steps, schedule.Steps, "")
 		return true, nil
 	}
-	if r.over(trainShare) {
+	// What an earlier run trained is a student too, however little of the budget is left.
+	begun, err := train.Of(r.o.Out, id)
+	if err != nil {
+		return false, err
+	}
+	if !begun && r.over(trainShare) {
 		r.stopped("the budget ended before the student was trained")
 		return false, nil
 	}
@@ -69,7 +74,7 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return r.train(ctx, m, f, loader, schedule, id)
+	return r.train(ctx, m, f, loader, schedule, id, begun)
 }
 
 // loadOptions says what of the student learns.
@@ -169,8 +174,8 @@ func (r *run) finished(id string) bool {
 // keyTraining is the metadata of student.gguf that names the training which it is the end of.
 const keyTraining = "retort.training"
 
-// train runs the steps that are missing and writes student.gguf.
-func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *data.Loader, schedule optim.Schedule, id string) (bool, error) {
+// train runs the steps that are missing, where begun from the checkpoint, and writes student.gguf.
+func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *data.Loader, schedule optim.Schedule, id string, begun bool) (bool, error) {
 	defer m.Close()
 	rec := r.task.Recipe.Student
 	params := 0
@@ -179,8 +184,10 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 	}
 	m.Recompute = m.TrainBytes(passTokens) > recomputeAbove
 	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(m.TrainBytes(passTokens))
-	if err := r.dropOther(id); err != nil {
-		return false, err
+	if !begun {
+		if err := r.dropOther(); err != nil {
+			return false, err
+		}
 	}
 	pool := par.New(r.o.Threads)
 	defer pool.Close()
@@ -212,11 +219,7 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 const checkpointEvery = time.Minute
 
 // dropOther removes the checkpoint and log of another training: other answers, or another recipe.
-func (r *run) dropOther(id string) error {
-	same, err := train.Of(r.o.Out, id)
-	if err != nil || same {
-		return err
-	}
+func (r *run) dropOther() error {
 	for _, name := range []string{train.CheckpointName, train.LogName} {
 		if err := os.Remove(filepath.Join(r.o.Out, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

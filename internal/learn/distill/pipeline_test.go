@@ -173,6 +173,38 @@ func TestBudgetStopsAndGoesOn(t *testing.T) {
 	}
 }
 
+// TestSpentBudgetKeepsTheStudent: what was trained before the budget ended sits the exam, and the same command again
+// changes nothing.
+func TestSpentBudgetKeepsTheStudent(t *testing.T) {
+	o := tinyOptions(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	o.Progress = func(p Progress) {
+		if p.Phase == "train" && p.Done == 2 {
+			cancel()
+		}
+	}
+	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Run = %v, want it stopped in training", err)
+	}
+	o.Progress, o.Budget = nil, time.Nanosecond
+	first := ""
+	for i := range 2 {
+		res, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := "the budget ended after 2 of 9 training steps"; res.Stopped != want {
+			t.Errorf("run %d stopped %q, want %q", i+1, res.Stopped, want)
+		}
+		student, _ := res.Report.Role(report.RoleStudent)
+		if got := settle(t, o.Out).text(); student.Items != 6 || i > 0 && got != first {
+			t.Errorf("run %d: the student answered %d of 6 items; results\n%s\nbefore\n%s", i+1, student.Items, got, first)
+		} else {
+			first = got
+		}
+	}
+}
+
 func TestAnotherSeedIsAnotherRun(t *testing.T) {
 	o := tinyOptions(t)
 	if _, err := Run(context.Background(), o); err != nil {

@@ -6,14 +6,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
 
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
@@ -70,7 +69,12 @@ type Scratch struct {
 
 // ReadScratch reads a config; an unknown key is an error with its line.
 func ReadScratch(path string) (*Scratch, error) {
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, task.MaxYAML+1)) // whatever path is, it is read no further
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +83,15 @@ func ReadScratch(path string) (*Scratch, error) {
 	c.Train.Batch, c.Train.Tokens, c.Train.Seq, c.Train.Epochs = 16, 4096, 256, 1
 	c.Train.LearningRate, c.Train.Schedule, c.Train.Warmup, c.Train.Min, c.Train.WeightDecay, c.Train.Precision = 1e-3, "cosine", 50, 0.1, 0.1, "bf16"
 	c.Store = "q8_0"
-	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
+	if err := task.ReadYAML(path, text, c); err != nil {
+		return nil, err
+	}
+	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	sum := sha256.Sum256(text)
 	c.hash = hex.EncodeToString(sum[:])
-	return c, c.check()
+	return c, nil
 }
 
 func (c *Scratch) check() error {

@@ -50,11 +50,11 @@ func (t *Trainer) Save() error {
 	return nil
 }
 
-// Of says whether the folder's checkpoint is one of the run id; a folder without a checkpoint is of any run.
+// Of says whether the folder holds a checkpoint of the run id.
 func Of(dir, id string) (bool, error) {
 	f, err := safetensors.Open(filepath.Join(dir, CheckpointName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
+		return false, nil
 	}
 	if err != nil {
 		return false, err
