@@ -36,7 +36,7 @@ func (o *trainOptions) run(ctx context.Context, config string, w, progress io.Wr
 	}
 	c, err := distill.ReadScratch(config)
 	if err != nil {
-		return err
+		return withHint(err, "CONFIG is a YAML file such as models/ledger/base.yaml: model, data, train")
 	}
 	bar := newProgress(progress)
 	defer bar.done()

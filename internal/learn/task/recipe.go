@@ -1,6 +1,7 @@
 package task
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -92,32 +93,40 @@ type Exam struct {
 	MaxTokens int    `yaml:"max_tokens"`
 }
 
-// maxRecipe bounds recipe.yaml: one is a page long, and YAML's anchors can blow up a larger one.
-const maxRecipe = 64 << 10
+// MaxYAML bounds a recipe.yaml and a training config: one is a page long, and YAML's anchors can blow up a larger one.
+const MaxYAML = 64 << 10
 
 // ParseRecipe reads recipe.yaml. An unknown key, a wrong type or a value out of bounds is an error that names its line or
 // its key.
-func ParseRecipe(text []byte) (r Recipe, err error) {
-	if len(text) > maxRecipe {
-		return Recipe{}, fmt.Errorf("recipe.yaml: %d bytes, want at most %d", len(text), maxRecipe)
-	}
-	if strings.ContainsAny(string(text), "\x00") {
-		return Recipe{}, errors.New("recipe.yaml: holds a zero byte")
-	}
-	defer func() {
-		// The library is fed hostile files here; it has panicked on some.
-		if p := recover(); p != nil {
-			r, err = Recipe{}, fmt.Errorf("recipe.yaml: not readable as YAML: %v", p)
-		}
-	}()
-	r = defaults()
-	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {
-		return Recipe{}, fmt.Errorf("recipe.yaml:%s", yamlError(err))
+func ParseRecipe(text []byte) (Recipe, error) {
+	r := defaults()
+	if err := ReadYAML("recipe.yaml", text, &r); err != nil {
+		return Recipe{}, err
 	}
 	if err := r.check(); err != nil {
 		return Recipe{}, fmt.Errorf("recipe.yaml: %w", err)
 	}
 	return r, nil
+}
+
+// ReadYAML reads the text of the file name, whoever wrote it, into the struct at v. Errors are of one line.
+func ReadYAML(name string, text []byte, v any) (err error) {
+	if len(text) > MaxYAML {
+		return fmt.Errorf("%s: %d bytes or more, want at most %d", name, len(text), MaxYAML)
+	}
+	if bytes.IndexByte(text, 0) >= 0 {
+		return fmt.Errorf("%s: holds a zero byte", name)
+	}
+	defer func() {
+		// The library is fed hostile files here; it has panicked on some.
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%s: not readable as YAML: %v", name, p)
+		}
+	}()
+	if err := yaml.UnmarshalWithOptions(text, v, yaml.Strict()); err != nil {
+		return fmt.Errorf("%s:%s", name, yamlError(err))
+	}
+	return nil
 }
 
 func yamlError(err error) string {

@@ -42,7 +42,7 @@ func TestRecipeErrors(t *testing.T) {
 		{"teacher: {samples: [1\n", "recipe.yaml:"},
 		{"a: &a [*a]\n", "recipe.yaml:"},
 		{"\x00", "zero byte"},
-		{strings.Repeat("#", maxRecipe), "want at most 65536"},
+		{strings.Repeat("#", MaxYAML), "want at most 65536"},
 	} {
 		_, err := ParseRecipe([]byte(small + c.add))
 		if err == nil || !strings.Contains(err.Error(), c.want) {

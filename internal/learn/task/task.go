@@ -64,6 +64,12 @@ func (t *Task) Items(split string) ([]Item, error) {
 	return items, nil
 }
 
+// ExamItems gives the items of a split that may be asked in an exam: those whose answers the prompt shows are left out.
+func (t *Task) ExamItems(split string) ([]Item, error) {
+	items, err := t.Items(split)
+	return slices.DeleteFunc(items, func(it Item) bool { return slices.Contains(t.Recipe.Teacher.Examples, it.ID) }), err
+}
+
 // TrainWithGold gives the train pool with its gold to the role that may see it: the upper line of a report, labelled
 // gold-trained. Any other role is refused.
 func (t *Task) TrainWithGold(role string) ([]Item, error) {
