@@ -78,18 +78,21 @@ func status(err error) int {
 
 // printError prints err as "retort: error: …" and what helps below it.
 func printError(w io.Writer, err error) {
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintln(w, "retort: interrupted")
-		return
+	say := func(kind, text string) { // an error may quote files and servers
+		fmt.Fprintf(w, "retort: %s\n", (&cleaner{}).clean(kind+text))
 	}
-	fmt.Fprintf(w, "retort: error: %v\n", err)
+	if errors.Is(err, context.Canceled) {
+		say("interrupted", "")
+	} else {
+		say("error: ", err.Error())
+	}
 	var hint hintError
 	var hubError *hub.Error
 	switch {
 	case errors.As(err, &hint):
-		fmt.Fprintf(w, "retort: hint: %s\n", hint.hint)
+		say("hint: ", hint.hint)
 	case errors.As(err, &hubError) && hubError.Hint() != "":
-		fmt.Fprintf(w, "retort: hint: %s\n", hubError.Hint())
+		say("hint: ", hubError.Hint())
 	}
 }
 

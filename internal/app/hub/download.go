@@ -60,7 +60,7 @@ func (d *download) run(ctx context.Context) (File, error) {
 	err = errors.Join(err, d.file.Close())
 	if err != nil {
 		if d.offset > 0 && (ctx.Err() != nil || isTransferError(err)) {
-			return File{}, hinted("the same command goes on from there", "stopped at %s, which are kept: %w", d.standing(), err)
+			return File{}, hinted("the same command goes on from "+d.standing()+", which are kept", "%w", err)
 		}
 		return File{}, err
 	}
