@@ -102,12 +102,14 @@ func (r *run) examModel(ctx context.Context, w *report.PredictionWriter, items [
 	next, done := 0, len(items)-len(open)
 	r.tell(phase, done, len(items), "")
 	questions := make([]teacher.Question, len(open))
-	room := 0
 	for i, it := range open {
-		questions[i] = r.question(role, it)
-		room = max(room, l.PromptTokens(questions[i]))
+		questions[i] = l.Sent(r.question(role, it))
 	}
-	err = l.Ask(ctx, r.bound, 1, room+r.task.Recipe.Exam.MaxTokens+1, func() (teacher.Question, bool) {
+	tokens, err := room(l.Form, open, func(it task.Item) teacher.Question { return r.question(role, it) })
+	if err != nil {
+		return fmt.Errorf("%s: %w", phase, err)
+	}
+	err = l.Ask(ctx, r.bound, 1, tokens, func() (teacher.Question, bool) {
 		if next == len(open) {
 			return teacher.Question{}, false
 		}
@@ -117,10 +119,7 @@ func (r *run) examModel(ctx context.Context, w *report.PredictionWriter, items [
 		done++
 		r.tell(phase, done, len(items), "")
 		r.state.count(role, a)
-		prompt := questions[i].Text
-		if l.Chats() && questions[i].Message != "" {
-			prompt = questions[i].Message
-		}
+		prompt := questions[i].Message + questions[i].Text
 		return errors.Join(r.write(w, open[i], role, prompt, a.Text, a.Time), r.state.tick())
 	})
 	return err
@@ -149,13 +148,8 @@ const examinedFile = "examined.json"
 // that learned from more answers.
 func (r *run) dropStudent(path string, trained bool) error {
 	now := map[string]string{}
+	now[report.RoleTeacher], now[report.RoleBase] = r.teacher.sum, r.student.sum
 	var err error
-	if now[report.RoleTeacher], err = r.teacherSum(); err != nil {
-		return err
-	}
-	if now[report.RoleBase], err = r.studentSum(); err != nil {
-		return err
-	}
 	if trained {
 		if now[report.RoleStudent], err = r.state.hash(filepath.Join(r.o.Out, studentFile)); err != nil {
 			return err

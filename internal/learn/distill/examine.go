@@ -68,7 +68,7 @@ func Examine(ctx context.Context, o ExamineOptions) (*Examined, error) {
 		return nil, err
 	}
 	r := &run{o: Options{Out: o.Out, Threads: o.Threads, Progress: o.Progress}, task: t, bound: bound, state: st, m: &report.Manifest{}}
-	items, err := t.Items(o.Split)
+	items, err := t.ExamItems(o.Split)
 	if err != nil {
 		return nil, err
 	}

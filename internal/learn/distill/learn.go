@@ -29,7 +29,7 @@ import (
 // recomputeAbove is from how many bytes on activations are computed again instead of kept.
 const recomputeAbove = 4.5e9
 
-// passTokens is how many tokens go through the student at a time.
+// passTokens is how many tokens of several examples go through the student at a time.
 const passTokens = 2048
 
 // learn trains the student on the verified answers and writes student.gguf. It returns whether there is a student.
@@ -44,13 +44,9 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	defer f.Close()
-	tok, err := tokenizer.FromGGUF(f)
-	if err != nil {
-		return false, err
-	}
-	set, left := r.trainingSet(tok)
+	set, left := r.trainingSet()
 	if len(set) == 0 {
-		r.stopped("every example is longer than student.max_tokens")
+		r.stopped("every example is longer than student.max_tokens or the student's context")
 		return false, nil
 	}
 	loader := &data.Loader{Examples: set, Batch: min(r.task.Recipe.Student.Batch, len(set)), Tokens: passTokens, Seed: r.o.Seed}
@@ -95,8 +91,10 @@ func (r *run) openStudent() (*gguf.File, error) {
 	return gguf.Open(r.o.Student.Path)
 }
 
-// trainingSet makes the sequences: the student's prompt, the answer, the end. Only the answer carries labels.
-func (r *run) trainingSet(tok *tokenizer.Tokenizer) (set []data.Example, left int) {
+// trainingSet makes the sequences: the student's prompt, the answer, the end. Only the answer carries labels. Those longer
+// than the recipe or the student allows are left out and counted.
+func (r *run) trainingSet() (set []data.Example, left int) {
+	tok, most := r.student.form.Tok, min(r.task.Recipe.Student.MaxTokens, r.student.form.Context)
 	for i, it := range r.learned {
 		prompt := teacher.PromptIDs(tok, r.task.StudentPrompt(it))
 		tokens := make([]int32, 0, len(prompt)+64)
@@ -107,7 +105,7 @@ func (r *run) trainingSet(tok *tokenizer.Tokenizer) (set []data.Example, left in
 			tokens = append(tokens, int32(id))
 		}
 		tokens = append(tokens, int32(tok.EOS))
-		if len(tokens) > r.task.Recipe.Student.MaxTokens {
+		if len(tokens) > most {
 			left++
 			continue
 		}
@@ -143,21 +141,8 @@ func (r *run) trainID(f *gguf.File, set []data.Example, schedule optim.Schedule)
 		t := &f.Tensors[i]
 		fmt.Fprintf(h, "%s %v %d %v\n", t.Name, t.Dims, t.Offset, t.Type)
 	}
-	if sum, err := r.studentSum(); err == nil {
-		h.Write([]byte(sum))
-	}
+	h.Write([]byte(r.student.sum))
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-func (r *run) studentSum() (string, error) {
-	if r.o.Student.Open != nil {
-		f, sum, err := r.o.Student.Open()
-		if err == nil {
-			f.Close()
-		}
-		return sum, err
-	}
-	return r.state.hash(r.o.Student.Path)
 }
 
 // finished says whether student.gguf is the finished student of this training.
@@ -182,8 +167,9 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 	for _, p := range m.Params() {
 		p.Slices(func(v, _ []float32) { params += len(v) })
 	}
-	m.Recompute = m.TrainBytes(passTokens) > recomputeAbove
-	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(m.TrainBytes(passTokens))
+	rows := passRows(loader)
+	m.Recompute = m.TrainBytes(rows) > recomputeAbove
+	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(m.TrainBytes(rows))
 	if !begun {
 		if err := r.dropOther(); err != nil {
 			return false, err
@@ -214,6 +200,15 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 	}
 	r.state.enter("write the student")
 	return true, r.writeStudent(ctx, m, f, id)
+}
+
+// passRows bounds how many tokens go through the student at a time: an example longer than a pass is one of its own.
+func passRows(l *data.Loader) int {
+	longest := 0
+	for _, e := range l.Examples {
+		longest = max(longest, len(e.Tokens))
+	}
+	return max(longest, min(l.Tokens, l.Batch*longest))
 }
 
 const checkpointEvery = time.Minute
@@ -247,7 +242,7 @@ func (r *run) writeStudent(ctx context.Context, m *model.Model, f *gguf.File, id
 
 // items returns the items of the exam.
 func (r *run) items() ([]task.Item, error) {
-	items, err := r.task.Items(r.task.Recipe.Exam.Split)
+	items, err := r.task.ExamItems(r.task.Recipe.Exam.Split)
 	if err == nil && r.o.Exam > 0 && len(items) > r.o.Exam {
 		items = items[:r.o.Exam]
 	}

@@ -8,6 +8,7 @@ package distill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,7 +82,8 @@ type run struct {
 	bound *grammar.Grammar
 	state *state
 	m     *report.Manifest
-	start time.Time
+
+	teacher, student source // set by look
 
 	examples []task.Example // what the student learns from: verified answers
 	learned  []task.Item    // the items they answer
@@ -133,13 +135,16 @@ func begin(o Options) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{o: o, task: t, bound: bound, state: st, start: time.Now()}
+	r := &run{o: o, task: t, bound: bound, state: st}
 	r.m = r.newManifest()
 	return r, nil
 }
 
 // phases does what is missing, in order.
 func (r *run) phases(ctx context.Context) error {
+	if err := r.look(); err != nil {
+		return err
+	}
 	if err := r.teach(ctx); err != nil {
 		return err
 	}
@@ -148,6 +153,76 @@ func (r *run) phases(ctx context.Context) error {
 		return err
 	}
 	return r.exam(ctx, trained)
+}
+
+// source is what is known of a model without its weights.
+type source struct {
+	sum  string
+	form *teacher.Form
+}
+
+// look reads what teacher and student are, and refuses what could not come to an end before anything is paid for.
+func (r *run) look() (err error) {
+	if r.teacher, err = r.source(r.o.Teacher); err != nil {
+		return fmt.Errorf("teacher: %w", err)
+	}
+	if r.student, err = r.source(r.o.Student); err != nil {
+		return fmt.Errorf("student: %w", err)
+	}
+	f := r.student.form
+	if f.Tok.EOS < 0 {
+		return errors.New("student: its tokenizer names no token that ends a text (tokenizer.ggml.eos_token_id): it could not learn to end an answer")
+	}
+	if n := f.Tok.Vocab(); n > f.Vocab {
+		return fmt.Errorf("student: its tokenizer has %d tokens, want %d at most: the rows of its embedding", n, f.Vocab)
+	}
+	items, err := r.items()
+	if err != nil {
+		return err
+	}
+	for _, one := range []struct {
+		role string
+		form *teacher.Form
+	}{{report.RoleTeacher, r.teacher.form}, {report.RoleBase, f}, {report.RoleStudent, f}} {
+		if _, err := room(one.form, items, func(it task.Item) teacher.Question { return r.question(one.role, it) }); err != nil {
+			return fmt.Errorf("exam of the %s: %w", one.role, err)
+		}
+	}
+	return nil
+}
+
+// source reads what a model is.
+func (r *run) source(s Source) (k source, err error) {
+	var f *gguf.File
+	if s.Open != nil {
+		f, k.sum, err = s.Open()
+	} else if k.sum, err = r.state.hash(s.Path); err == nil {
+		f, err = gguf.Open(s.Path)
+	}
+	if err != nil {
+		return source{}, err
+	}
+	defer f.Close()
+	k.form, err = teacher.ReadForm(f)
+	return k, err
+}
+
+// room is how many tokens the longest question about items needs with its answer, at most the model's context. A prompt
+// that leaves no room for an answer is an error.
+func room(f *teacher.Form, items []task.Item, question func(task.Item) teacher.Question) (int, error) {
+	most := 0
+	for _, it := range items {
+		q := question(it)
+		ids, err := f.Prompt(q)
+		if err != nil {
+			return 0, fmt.Errorf("item %s: %w", it.ID, err)
+		}
+		if len(ids) >= f.Context {
+			return 0, fmt.Errorf("item %s: a prompt of %d tokens leaves no room for an answer in the model's context of %d", it.ID, len(ids), f.Context)
+		}
+		most = max(most, len(ids)+q.Max+1)
+	}
+	return min(most, f.Context), nil
 }
 
 // open loads a model of the run.

@@ -8,12 +8,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
-	"retort/internal/format/tokenizer"
+	"retort/internal/format/gguf"
 	"retort/internal/learn/report"
 	"retort/internal/learn/train"
 	"retort/internal/lm/model"
@@ -23,6 +24,12 @@ import (
 // all that the pipeline needs.
 func tinyModel(t *testing.T, dir, name string, seed uint64) string {
 	t.Helper()
+	return oddModel(t, dir, name, seed, func(*model.Config) {}, func(*gguf.Metadata) {})
+}
+
+// oddModel is a tinyModel of another shape or with other metadata.
+func oddModel(t *testing.T, dir, name string, seed uint64, shape func(*model.Config), edit func(*gguf.Metadata)) string {
+	t.Helper()
 	c := &Scratch{Tokenizer: "tokenizer.json", dir: filepath.Join("..", "..", "..", "models", "ledger")}
 	tok, err := c.readTokenizer()
 	if err != nil {
@@ -30,23 +37,43 @@ func tinyModel(t *testing.T, dir, name string, seed uint64) string {
 	}
 	cfg := model.Config{Arch: "llama", Vocab: tok.Vocab(), Width: 32, Layers: 2, Heads: 2, KVHeads: 1, HeadDim: 16, FFN: 64, Context: 256, Eps: 1e-5, Tied: true,
 		Rope: model.RopeConfig{Dim: 16, Theta: 10000, Pairs: true}}
+	shape(&cfg)
 	m, err := model.Fresh(cfg, seed, tensor.BFloat16)
 	if err != nil {
 		t.Fatal(err)
 	}
+	md := cfg.Metadata(name)
+	if err := tok.SetMetadata(md); err != nil {
+		t.Fatal(err)
+	}
+	edit(md)
 	path := filepath.Join(dir, name+".gguf")
-	if err := writeTiny(m, tok, cfg, name, path); err != nil {
+	if err := m.WriteGGUF(context.Background(), path, md, quant.Q8_0); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func writeTiny(m *model.Model, tok *tokenizer.Tokenizer, cfg model.Config, name, path string) error {
-	md := cfg.Metadata(name)
-	if err := tok.SetMetadata(md); err != nil {
-		return err
+// changeRecipe copies the test's recipe with old replaced by new in one of its files.
+func changeRecipe(t *testing.T, from, file, old, new string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+		t.Fatal(err)
 	}
-	return m.WriteGGUF(context.Background(), path, md, quant.Q8_0)
+	path := filepath.Join(dir, file)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(b), old, new, 1)
+	if changed == string(b) {
+		t.Fatalf("%s does not hold %q", file, old)
+	}
+	if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func tinyOptions(t *testing.T) Options {
@@ -240,20 +267,7 @@ func TestTwoRunsInOneFolder(t *testing.T) {
 // TestLoRA trains a part of low rank and leaves the merged student and the adapter.
 func TestLoRA(t *testing.T) {
 	o := tinyOptions(t)
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/colours")); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, "recipe.yaml")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := bytes.Replace(b, []byte("epochs: 3"), []byte("mode: lora, lora_rank: 4, epochs: 3"), 1)
-	if err := os.WriteFile(path, changed, 0o644); err != nil || bytes.Equal(b, changed) {
-		t.Fatal("the recipe is not changed", err)
-	}
-	o.Recipe = dir
+	o.Recipe = changeRecipe(t, o.Recipe, "recipe.yaml", "epochs: 3", "mode: lora, lora_rank: 4, epochs: 3")
 	if _, err := Run(context.Background(), o); err != nil {
 		t.Fatal(err)
 	}

@@ -36,11 +36,7 @@ func (r *run) teach(ctx context.Context) error {
 		return err
 	}
 	defer cache.Close()
-	sum, err := r.teacherSum()
-	if err != nil {
-		return err
-	}
-	asks := r.asks(items, sum)
+	asks := r.asks(items)
 	t := &report.Teaching{Items: len(items), Samples: r.task.Recipe.Teacher.Samples}
 	var open []ask
 	for _, a := range asks {
@@ -58,27 +54,15 @@ func (r *run) teach(ctx context.Context) error {
 	return r.verify(cache, items, asks, t)
 }
 
-// teacherSum returns the hash of the teacher without loading it.
-func (r *run) teacherSum() (string, error) {
-	if r.o.Teacher.Open != nil {
-		f, sum, err := r.o.Teacher.Open()
-		if err == nil {
-			f.Close()
-		}
-		return sum, err
-	}
-	return r.state.hash(r.o.Teacher.Path)
-}
-
 // asks lists every answer the teacher owes, sample by sample so that a budget that ends early leaves whole items.
-func (r *run) asks(items []task.Item, sum string) []ask {
+func (r *run) asks(items []task.Item) []ask {
 	rec := r.task.Recipe.Teacher
 	var out []ask
 	for i, it := range items {
 		for s := range rec.Samples {
-			q := teacher.Question{Message: r.task.Prompt(it), Text: r.task.StudentPrompt(it), Max: rec.MaxTokens, Temperature: rec.Temperature,
-				Seed: sampleSeed(r.o.Seed, it.ID, s)}
-			out = append(out, ask{i, s, q, teacher.Key(sum, q, r.task.Schema)})
+			q := r.teacher.form.Sent(teacher.Question{Message: r.task.Prompt(it), Text: r.task.StudentPrompt(it), Max: rec.MaxTokens,
+				Temperature: rec.Temperature, Seed: sampleSeed(r.o.Seed, it.ID, s)})
+			out = append(out, ask{i, s, q, teacher.Key(r.teacher.sum, q, r.task.Schema)})
 		}
 	}
 	return out
@@ -108,11 +92,15 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 	defer r.state.enter("verify")
 	done := total - len(open)
 	r.tell("teach", done, total, "")
+	tokens, err := r.teachRoom(l, items, open)
+	if err != nil {
+		return err
+	}
 	next, width := 0, r.o.Width
 	if width == 0 {
 		width = teachWidth
 	}
-	err = l.Ask(ctx, r.bound, width, contextFor(r.task.Recipe.Teacher.MaxTokens, r.longestPrompt(l, open)), func() (teacher.Question, bool) {
+	err = l.Ask(ctx, r.bound, width, tokens, func() (teacher.Question, bool) {
 		if next == len(open) || r.over(teachShare) {
 			return teacher.Question{}, false
 		}
@@ -132,17 +120,15 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 	return err
 }
 
-// longestPrompt returns the most tokens that a question takes.
-func (r *run) longestPrompt(l *teacher.Local, open []ask) int {
-	most := 0
-	for _, a := range open {
-		most = max(most, l.PromptTokens(a.q))
+// teachRoom is the room that the open questions need.
+func (r *run) teachRoom(l *teacher.Local, items []task.Item, open []ask) (int, error) {
+	asked, questions := make([]task.Item, len(open)), map[string]teacher.Question{}
+	for i, a := range open {
+		asked[i] = items[a.item]
+		questions[asked[i].ID] = a.q // samples differ in their seed alone
 	}
-	return most
+	return room(l.Form, asked, func(it task.Item) teacher.Question { return questions[it.ID] })
 }
-
-// contextFor is the room that a prompt and its answer need.
-func contextFor(answer, prompt int) int { return prompt + answer + 1 }
 
 // verify judges the answers of each item that has all of them.
 func (r *run) verify(cache *teacher.Cache, items []task.Item, asks []ask, t *report.Teaching) error {

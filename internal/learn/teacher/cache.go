@@ -31,7 +31,8 @@ type Cached struct {
 	TimeMS       float64 `json:"time_ms"`
 }
 
-// Key is the hash of what decides an answer: the model, the question and the bound on it.
+// Key is the hash of what decides an answer: the model, the question as the model is shown it (Form.Sent) and the bound
+// on the answer.
 func Key(modelSHA256 string, q Question, schema []byte) string {
 	b, _ := json.Marshal([]any{modelSHA256, q, string(schema)}) // strings and numbers always marshal
 	sum := sha256.Sum256(b)

@@ -1,14 +1,13 @@
 // Package teacher answers the questions of a task with a model in this process: the teacher that a student learns
 // from, and everyone who sits the exam. Answers are bound by the task's schema.
 //
-// It knows no recipe and no grading. Open this file first, then cache.go.
+// It knows no recipe and no grading. Open form.go first, then this file, then cache.go.
 package teacher
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,8 +17,6 @@ import (
 
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
-	"retort/internal/format/tokenizer"
-	"retort/internal/lm/chat"
 	"retort/internal/lm/generate"
 	"retort/internal/lm/grammar"
 	"retort/internal/lm/model"
@@ -32,9 +29,9 @@ type Local struct {
 	Params, Bytes int64
 	Type          string // how most of it is stored
 
+	*Form
+
 	engine *generate.Engine
-	tok    *tokenizer.Tokenizer
-	chat   *chat.Chat // nil for a model that continues text
 	vocab  *grammar.Vocabulary
 	pool   *par.Pool
 	file   *gguf.File
@@ -79,14 +76,7 @@ func OpenFile(f *gguf.File, name, sum string, threads int) (*Local, error) {
 
 func (l *Local) load(threads int) error {
 	var err error
-	if l.tok, err = tokenizer.FromGGUF(l.file); err != nil {
-		return err
-	}
-	template, err := l.file.StringOr("tokenizer.chat_template", "")
-	if err != nil {
-		return err
-	}
-	if l.chat, err = chat.New(template, l.tok); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
+	if l.Form, err = ReadForm(l.file); err != nil {
 		return err
 	}
 	l.pool = par.New(threads)
@@ -96,13 +86,13 @@ func (l *Local) load(threads int) error {
 	}
 	l.engine = generate.New(m, l.pool, !m.Float32)
 	l.measure()
-	tokens := make([][]byte, m.Config.Vocab)
+	tokens := make([][]byte, l.Vocab)
 	var ends []int
-	for id := range min(len(tokens), l.tok.Vocab()) {
-		if l.tok.IsEOG(id) {
+	for id := range min(len(tokens), l.Tok.Vocab()) {
+		if l.Tok.IsEOG(id) {
 			ends = append(ends, id)
-		} else if !l.tok.IsSpecial(id) {
-			tokens[id] = l.tok.Bytes(id)
+		} else if !l.Tok.IsSpecial(id) {
+			tokens[id] = l.Tok.Bytes(id)
 		}
 	}
 	l.vocab = grammar.NewVocabulary(tokens, ends)
@@ -137,18 +127,6 @@ func (l *Local) Close() {
 	l.file.Close()
 }
 
-// Chats says whether the model is asked in words, through its chat template, or continues a text.
-func (l *Local) Chats() bool { return l.chat != nil }
-
-// Question is one thing to ask.
-type Question struct {
-	Message     string // of a user, for a model that chats
-	Text        string // to be continued, where Message is empty or the model does not chat
-	Max         int    // tokens of the answer at most
-	Temperature float64
-	Seed        uint64
-}
-
 // Answer is what came back.
 type Answer struct {
 	Text         string
@@ -157,44 +135,6 @@ type Answer struct {
 	AnswerTokens int
 	Time         time.Duration // of this question alone, or its share of the time where several were asked at once
 	Finish       generate.Finish
-}
-
-// prompt returns the tokens of a question.
-func (l *Local) prompt(q Question) ([]int32, error) {
-	var ids []int
-	if l.chat != nil && q.Message != "" {
-		p, err := l.chat.Prompt([]chat.Message{{Role: "user", Content: q.Message}}, chat.Options{Thinking: chat.ThinkOff})
-		if err != nil {
-			return nil, err
-		}
-		ids = p.IDs
-	} else {
-		ids = PromptIDs(l.tok, q.Text)
-	}
-	out := make([]int32, len(ids))
-	for i, id := range ids {
-		out[i] = int32(id)
-	}
-	return out, nil
-}
-
-// PromptTokens returns how many tokens a question takes; one that cannot be asked takes none.
-func (l *Local) PromptTokens(q Question) int {
-	ids, err := l.prompt(q)
-	if err != nil {
-		return 0
-	}
-	return len(ids)
-}
-
-// PromptIDs returns the tokens of a text that a model is to continue: what a student is trained on is made by the
-// same function as what it is asked.
-func PromptIDs(tok *tokenizer.Tokenizer, text string) []int {
-	ids := tok.Encode(text, tokenizer.Options{})
-	if tok.AddBOS && tok.BOS >= 0 {
-		ids = append([]int{tok.BOS}, ids...)
-	}
-	return ids
 }
 
 // Ask answers what next gives, at most width questions at a time; each answer is bound by g unless that is nil. done
@@ -214,14 +154,14 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 		if !ok {
 			return generate.Request{}, false
 		}
-		prompt, err := l.prompt(q)
+		prompt, err := l.Prompt(q)
 		if err != nil {
 			cancel(err)
 			return generate.Request{}, false
 		}
 		sizes[count] = len(prompt)
 		count++
-		req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.tok.IsEOG(int(id)) },
+		req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.Tok.IsEOG(int(id)) },
 			Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}}
 		if g != nil {
 			req.Mask = g.Start(l.vocab)
@@ -234,7 +174,7 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 		}
 		var text []byte
 		for _, id := range r.Tokens {
-			text = l.tok.AppendToken(text, int(id))
+			text = l.Tok.AppendToken(text, int(id))
 		}
 		a := Answer{Text: string(text), PromptTokens: sizes[i], CachedTokens: r.Reused, AnswerTokens: len(r.Tokens), Time: r.Prefill + r.Decode, Finish: r.Finish}
 		delete(sizes, i)

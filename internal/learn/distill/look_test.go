@@ -1,0 +1,142 @@
+package distill
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"retort/internal/format/gguf"
+	"retort/internal/learn/data"
+	"retort/internal/learn/report"
+	"retort/internal/learn/task"
+	"retort/internal/lm/model"
+)
+
+// TestRefusedBeforeAnythingIsPaid: a student that could not be trained, or not sit the exam, ends the run before the
+// teacher is asked.
+func TestRefusedBeforeAnythingIsPaid(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		shape      func(*model.Config)
+		edit       func(*gguf.Metadata)
+	}{
+		{"no end", "tokenizer.ggml.eos_token_id", func(*model.Config) {}, func(md *gguf.Metadata) { md.Delete("tokenizer.ggml.eos_token_id") }},
+		{"few rows", "want 1800 at most", func(c *model.Config) { c.Vocab = 1800 }, func(*gguf.Metadata) {}},
+		{"short", "context of 6", func(c *model.Config) { c.Context = 6 }, func(*gguf.Metadata) {}},
+	} {
+		o := tinyOptions(t)
+		o.Student.Path = oddModel(t, t.TempDir(), "odd", 2, c.shape, c.edit)
+		if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+		if _, err := os.Stat(filepath.Join(o.Out, teacherFile)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: the teacher was asked first (%v)", c.name, err)
+		}
+	}
+}
+
+// looked is a run that knows its models and has all of the training pool as lessons.
+func looked(t *testing.T, o Options) *run {
+	t.Helper()
+	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	r, err := begin(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.look(); err != nil {
+		t.Fatal(err)
+	}
+	if r.learned, err = r.task.Items(task.Train); err != nil {
+		t.Fatal(err)
+	}
+	for _, it := range r.learned {
+		r.examples = append(r.examples, task.Example{Text: it.Text, Fields: task.Fields{"colour": "red", "sure": "no"}})
+	}
+	return r
+}
+
+// TestTooLongForTheStudent: what the student's context does not hold is left out and counted.
+func TestTooLongForTheStudent(t *testing.T) {
+	r := looked(t, tinyOptions(t))
+	set, left := r.trainingSet()
+	if len(set) != 12 || left != 0 {
+		t.Fatalf("%d examples, %d left out, want all 12", len(set), left)
+	}
+	longest, of := 0, 0
+	for _, e := range set {
+		switch n := len(e.Tokens); {
+		case n > longest:
+			longest, of = n, 1
+		case n == longest:
+			of++
+		}
+	}
+	r.student.form.Context = longest - 1
+	if set, left = r.trainingSet(); left != of || len(set) != 12-of {
+		t.Errorf("in a context of %d: %d examples, %d left out, want %d and %d", longest-1, len(set), left, 12-of, of)
+	}
+}
+
+// TestPassRows: memory is foreseen for the largest pass there can be.
+func TestPassRows(t *testing.T) {
+	for _, c := range []struct{ longest, batch, want int }{{3000, 8, 3000}, {100, 8, 800}, {1000, 8, passTokens}} {
+		l := &data.Loader{Examples: []data.Example{{Tokens: make([]int32, 5)}, {Tokens: make([]int32, c.longest)}}, Batch: c.batch, Tokens: passTokens}
+		if got := passRows(l); got != c.want {
+			t.Errorf("longest %d, %d a step: %d rows, want %d", c.longest, c.batch, got, c.want)
+		}
+	}
+}
+
+// TestExamLeavesOutWhatThePromptShows: the prompt's examples come with their answers.
+func TestExamLeavesOutWhatThePromptShows(t *testing.T) {
+	o := tinyOptions(t)
+	o.Recipe = changeRecipe(t, o.Recipe, "recipe.yaml", "split: val", "split: dev")
+	o.Recipe = changeRecipe(t, o.Recipe, "recipe.yaml", "samples: 2", "examples: [dev-1], samples: 2")
+	o.Recipe = changeRecipe(t, o.Recipe, "prompt.md", "Which", "{{#examples}}{{text}} {{answer}}\n{{/examples}}Which")
+	items, err := looked(t, o).items()
+	if err != nil || len(items) != 3 || items[0].ID != "dev-0" || items[1].ID != "dev-2" {
+		t.Errorf("exam of %v, %v; want dev without dev-1", items, err)
+	}
+	e, err := Examine(context.Background(), ExamineOptions{Recipe: o.Recipe, Model: o.Student, Split: task.Dev, Threads: 2})
+	if err != nil || e.Items != 3 {
+		t.Errorf("examined %+v, %v; want 3 items", e, err)
+	}
+}
+
+const echoTemplate = "{% for m in messages %}{{ m.content }}{% endfor %}"
+
+// TestAnswersAreKeptByWhatWasAsked: a teacher that chats never saw the student's prompt, so that another one costs nothing;
+// one that continues text is asked anew.
+func TestAnswersAreKeptByWhatWasAsked(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		edit  func(*gguf.Metadata)
+		asked int
+	}{
+		{"chats", func(md *gguf.Metadata) { md.Set("tokenizer.chat_template", gguf.ValueOf(echoTemplate)) }, 24},
+		{"continues", func(*gguf.Metadata) {}, 48},
+	} {
+		o := tinyOptions(t)
+		o.Teacher.Path = oddModel(t, t.TempDir(), "odd", 1, func(*model.Config) {}, c.edit)
+		if _, err := Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		o.Recipe = changeRecipe(t, o.Recipe, "recipe.yaml", `prompt: "{{text}}`, `prompt: "Say: {{text}}`)
+		res, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := settle(t, o.Out); s.Asked != c.asked {
+			t.Errorf("%s: %d answers, want %d", c.name, s.Asked, c.asked)
+		}
+		if student, _ := res.Report.Role(report.RoleStudent); student.Items != 6 {
+			t.Errorf("%s: the student answered %d items", c.name, student.Items)
+		}
+	}
+}
