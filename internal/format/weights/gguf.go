@@ -8,7 +8,8 @@ import (
 // ggufSource reads a GGUF file.
 type ggufSource struct{ f *gguf.File }
 
-// FromGGUF returns the tensors of f. A type that cannot be decoded is an error when the model asks for the tensor.
+// FromGGUF returns the tensors of f. A type that cannot be decoded is an error when the model
+// asks for the tensor.
 func FromGGUF(f *gguf.File) Source { return ggufSource{f} }
 
 func (s ggufSource) Tensor(name string) (Tensor, bool) {

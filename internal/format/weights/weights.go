@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"retort/internal/compute/quant"
+	"retort/internal/format/gguf"
 )
 
 // A Tensor is one stored tensor. Dims are outermost first: a matrix is [out, in].
@@ -60,8 +61,8 @@ func (b *Binder) Has(name string) bool {
 	return ok
 }
 
-// Tensor returns the tensor name of shape dims. If it is missing or has another shape, that is remembered for Err, and
-// the result has no data.
+// Tensor returns the tensor name of shape dims. If it is missing, has another shape or cannot be decoded, that is
+// remembered for Err, and the result has no data: data that is there can be decoded.
 func (b *Binder) Tensor(name string, dims ...int) Tensor {
 	t, ok := b.src.Tensor(name)
 	b.used[name] = true
@@ -73,7 +74,38 @@ func (b *Binder) Tensor(name string, dims ...int) Tensor {
 		b.faults = append(b.faults, fmt.Sprintf("%s: shape %v, want %v", name, t.Dims, dims))
 		return Tensor{Name: name}
 	}
+	if err := t.check(); err != nil {
+		b.Fault(name, err)
+		return Tensor{Name: name}
+	}
 	return t
+}
+
+// check says why t cannot be decoded: sources give what a file says, and a file may say anything.
+func (t Tensor) check() error {
+	if !t.Type.Known() {
+		return fmt.Errorf("stored as %v, which cannot be decoded", gguf.Type(t.Type))
+	}
+	rows, row := t.Dims, 1
+	if n := len(rows); n > 0 {
+		rows, row = rows[:n-1], rows[n-1]
+	}
+	if block := t.Type.BlockSize(); row < 1 || row%block != 0 {
+		return fmt.Errorf("rows of %d weights, %v wants a multiple of %d", row, t.Type, block)
+	}
+	// Divided, because a product could wrap around.
+	left := len(t.Data)
+	for _, d := range append([]int{t.Type.RowBytes(row)}, rows...) {
+		if d < 1 || left%d != 0 {
+			left = 0
+			break
+		}
+		left /= d
+	}
+	if left != 1 {
+		return fmt.Errorf("%d bytes of %v, which shape %v does not have", len(t.Data), t.Type, t.Dims)
+	}
+	return nil
 }
 
 // fits compares shapes; outermost ones may be left out on either side.

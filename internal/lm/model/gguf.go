@@ -81,7 +81,10 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	if k.err != nil {
 		return c, k.err
 	}
-	if t := f.Tensor("rope_freqs.weight"); t != nil && t.Type == gguf.F32 {
+	if t := f.Tensor(ropeFreqs); t != nil {
+		if t.Type != gguf.F32 {
+			return c, fmt.Errorf("model: %s is stored as %v, want F32", ropeFreqs, t.Type)
+		}
 		c.Rope.Factors = floats32(t.Data())
 	}
 	return c, c.Check()

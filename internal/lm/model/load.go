@@ -99,7 +99,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	}
 	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}, back: new(loraBack)}
 	l.fresh, _ = src.(*randomSource)
-	l.Ignore("rope_freqs.weight")
+	l.Ignore(ropeFreqs)
 	m := &Model{Config: c, close: []func() error{l.arena.Close}}
 	m.Embed = l.weight("token_embd.weight", c.Vocab, c.Width)
 	m.Norm = l.vector("output_norm.weight", c.Width)
