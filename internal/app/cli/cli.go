@@ -65,12 +65,13 @@ func Run(args []string) int {
 // status returns the exit status for err.
 func status(err error) int {
 	var usage usageError
+	var argument *hub.ArgumentError
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, context.Canceled): // nothing but a signal cancels
 		return exitInterrupted
-	case errors.As(err, &usage):
+	case errors.As(err, &usage), errors.As(err, &argument):
 		return exitUsage
 	}
 	return exitFailed
@@ -135,9 +136,8 @@ func markUsage(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			err := run(cmd, args)
-			var usage usageError
 			var hint hintError
-			if errors.As(err, &usage) && !errors.As(err, &hint) {
+			if status(err) == exitUsage && !errors.As(err, &hint) {
 				return withHint(err, "usage: %s (%s --help)", cmd.UseLine(), cmd.CommandPath())
 			}
 			return err

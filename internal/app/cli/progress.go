@@ -82,6 +82,7 @@ func (p *progress) draw(phase string, began pace) *mpb.Bar {
 
 // say writes a line beside the bar.
 func (p *progress) say(text string) {
+	text = clean(text) // a server may have written it
 	if p.bars != nil {
 		fmt.Fprintln(p.bars, text) // above the bars
 		return

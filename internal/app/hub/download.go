@@ -62,16 +62,24 @@ func (d *download) run(ctx context.Context) (File, error) {
 		if d.offset > 0 && (ctx.Err() != nil || isTransferError(err)) {
 			return File{}, hinted("the same command goes on from "+d.standing()+", which are kept", "%w", err)
 		}
+		if d.offset == 0 { // nothing to go on from
+			d.drop()
+		}
 		return File{}, err
 	}
 	sum := hex.EncodeToString(d.hash.Sum(nil))
 	if d.part.sha256 != "" && sum != d.part.sha256 {
-		return File{}, errors.Join(
-			hinted("try again; if it stays so, the file was changed or damaged at its source",
-				"%s has sha256 %s, want %s: discarded", d.part.name, sum, d.part.sha256),
-			d.root.Remove(d.path))
+		d.drop()
+		return File{}, hinted("try again; if it stays so, the file was changed or damaged at its source",
+			"%s has sha256 %s, want %s: discarded", d.part.name, sum, d.part.sha256)
 	}
 	return File{Name: d.part.name, Size: d.offset, SHA256: sum, Version: d.part.version}, nil
+}
+
+// drop removes what there is of the part; what cannot be removed is found out by the next run.
+func (d *download) drop() {
+	d.root.Remove(d.path)
+	d.root.Remove(d.statePath())
 }
 
 // standing says how far the part came.
@@ -132,13 +140,21 @@ func (d *download) readState() error {
 	case st.SHA256 != want.sha256 || st.Version != want.version || st.URL != sourceURL(want.url):
 		return errDiscard
 	}
-	if want.size < 0 {
-		want.size = st.Size
+	if want.size < 0 && st.Size >= 0 {
+		d.sized(st.Size)
 	}
 	if st.Size != want.size {
 		return errDiscard
 	}
 	return nil
+}
+
+// sized takes over a size that the source did not tell beforehand.
+func (d *download) sized(n int64) {
+	d.part.size = n
+	if d.at.Total < 0 {
+		d.at.Total = d.before + n // of several files at least so much
+	}
 }
 
 func (d *download) statePath() string { return strings.TrimSuffix(d.path, partialSuffix) + stateSuffix }
@@ -267,12 +283,9 @@ func (d *download) accept(r *reply, total int64) error {
 		return fmt.Errorf("%s has %d bytes at %s, want %d", d.part.name, total, r.Request.URL.Host, d.part.size)
 	}
 	if total >= 0 && d.part.size < 0 {
-		d.part.size = total
+		d.sized(total)
 		if err := d.checkFree(total - d.offset); err != nil {
 			return err
-		}
-		if d.at.Total < 0 {
-			d.at.Total = d.before + total // of several files at least so much
 		}
 	}
 	d.state = partialState{URL: sourceURL(d.part.url), Size: d.part.size, SHA256: d.part.sha256,

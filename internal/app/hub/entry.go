@@ -247,6 +247,9 @@ func (s *Store) Get(name string) (Entry, error) {
 // notFound is the error for a name that is not among names.
 func (s *Store) notFound(name string, names []string) error {
 	hint := "retort pull " + name + " brings it; retort list shows what is here"
+	if isPickle(name) || filepath.Ext(name) == ".safetensors" { // no registry has names like that
+		hint = "there is no such file, and a model is a GGUF file or a folder with safetensors; retort list shows what is in the store"
+	}
 	if close := near(name, names); len(close) > 0 {
 		hint = "did you mean " + strings.Join(close, ", ") + "?"
 	}

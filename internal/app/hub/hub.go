@@ -39,6 +39,12 @@ func hinted(hint string, format string, args ...any) error {
 	return &Error{fmt.Errorf(format, args...), hint}
 }
 
+// ArgumentError is an error of the one who typed: whatever the store and the network hold, it would be one.
+type ArgumentError struct{ Err error }
+
+func (e *ArgumentError) Error() string { return e.Err.Error() }
+func (e *ArgumentError) Unwrap() error { return e.Err }
+
 // ErrNotFound is wrapped by errors about a model that the store does not hold.
 var ErrNotFound = errors.New("not in the store")
 

@@ -150,7 +150,7 @@ func (p *pull) hubFiles(ctx context.Context, repo string) ([]hubFile, error) {
 		}
 		more, err := parseTree(data)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s%s: %w", u.Host, u.Path, err)
 		}
 		if files = append(files, more...); len(files) > maxHubFiles || page >= maxPages {
 			return nil, fmt.Errorf("more than %d files or %d pages", maxHubFiles, maxPages)
@@ -211,11 +211,16 @@ func parseTree(data []byte) ([]hubFile, error) {
 
 // hubSiblings lists a repository by /api/models/REPO, which knows names only.
 func (p *pull) hubSiblings(ctx context.Context, repo string) ([]hubFile, error) {
-	data, _, err := p.client.small(ctx, p.hub.JoinPath("api", "models", repo), "application/json", maxListing)
+	u := p.hub.JoinPath("api", "models", repo)
+	data, _, err := p.client.small(ctx, u, "application/json", maxListing)
 	if err != nil {
 		return nil, err
 	}
-	return parseSiblings(data)
+	files, err := parseSiblings(data)
+	if err != nil {
+		err = fmt.Errorf("%s%s: %w", u.Host, u.Path, err)
+	}
+	return files, err
 }
 
 // parseSiblings reads an answer of /api/models/REPO.

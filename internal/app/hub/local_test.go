@@ -3,6 +3,7 @@ package hub
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,8 +72,9 @@ func TestPullFileNames(t *testing.T) {
 		t.Errorf("doubtful base name: %v, hint %q", err, hint(err))
 	}
 	for _, name := range []string{"../x", "/x", "a/b", "x\x00", `..\x`} {
-		if _, err := s.Pull(t.Context(), src, PullOptions{Name: name}); err == nil {
-			t.Errorf("name %q is accepted", name)
+		var argument *ArgumentError
+		if _, err := s.Pull(t.Context(), src, PullOptions{Name: name}); !errors.As(err, &argument) {
+			t.Errorf("name %q: %v, want an argument error", name, err)
 		}
 	}
 	if e := mustPull(t, s, src, PullOptions{Name: "size:1"}); filepath.Base(e.Path) != "size@1.gguf" {

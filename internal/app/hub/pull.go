@@ -121,6 +121,9 @@ func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
 	if err := p.connect(); err != nil {
 		return Entry{}, err
 	}
+	if err := p.checkWishes(); err != nil {
+		return Entry{}, &ArgumentError{err}
+	}
 	r, err := parseRef(arg)
 	if err != nil {
 		return Entry{}, err
@@ -149,6 +152,9 @@ func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
 		return e, err
 	}
 	files, err := p.fetch(ctx, pl)
+	if err != nil {
+		p.root.Remove(stageDir(pl.name)) // unless something in it is kept
+	}
 	if from, perr := parseRef(pl.source); err != nil && perr == nil && from.kind == refHub {
 		err = hubError(from.repo, p.hub, err) // gated models list their files to everyone and refuse here
 	}
@@ -158,13 +164,26 @@ func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
 	return p.commit(pl, files)
 }
 
+// checkWishes refuses options that no source can fulfil.
+func (p *pull) checkWishes() error {
+	if p.SHA256 = strings.ToLower(p.SHA256); p.SHA256 != "" && !hashPattern.MatchString(p.SHA256) {
+		return fmt.Errorf("sha256 %q: want 64 hexadecimal digits", p.SHA256)
+	}
+	if p.Name == "" {
+		return nil
+	}
+	p.Name = canonical(p.Name)
+	return checkName(p.Name)
+}
+
 // connect sets up the client; no request is made.
 func (p *pull) connect() error {
 	var err error
-	if p.hub, err = parseURL(strings.TrimRight(p.HubEndpoint, "/")); err != nil {
+	// The slash makes every path below absolute, as errors show it.
+	if p.hub, err = parseURL(strings.TrimRight(p.HubEndpoint, "/") + "/"); err != nil {
 		return fmt.Errorf("hub endpoint: %w", err)
 	}
-	if p.registry, err = parseURL(strings.TrimRight(p.Registry, "/")); err != nil {
+	if p.registry, err = parseURL(strings.TrimRight(p.Registry, "/") + "/"); err != nil {
 		return fmt.Errorf("registry: %w", err)
 	}
 	p.client = &client{
@@ -213,16 +232,13 @@ func (p *pull) settle(pl *plan) error {
 		return &Error{err, "give it another name with --name"}
 	}
 	if p.SHA256 != "" {
-		want := strings.ToLower(p.SHA256)
 		switch {
-		case !hashPattern.MatchString(want):
-			return fmt.Errorf("sha256 %q: want 64 hexadecimal digits", p.SHA256)
 		case len(pl.parts) != 1:
 			return fmt.Errorf("one sha256 for a model of %d files", len(pl.parts))
-		case pl.parts[0].sha256 != "" && pl.parts[0].sha256 != want:
-			return fmt.Errorf("source offers sha256 %s, want %s", pl.parts[0].sha256, want)
+		case pl.parts[0].sha256 != "" && pl.parts[0].sha256 != p.SHA256:
+			return fmt.Errorf("source offers sha256 %s, want %s", pl.parts[0].sha256, p.SHA256)
 		}
-		pl.parts[0].sha256 = want
+		pl.parts[0].sha256 = p.SHA256
 	}
 	if pl.format == FormatGGUF {
 		for i := range pl.parts {

@@ -249,6 +249,8 @@ func TestRefusals(t *testing.T) {
 		ref, want, hint string
 		ask             func(http.ResponseWriter, *http.Request, int) bool
 		tries           int
+		typed           bool // an ArgumentError
+		clean           bool // nothing is left
 	}{
 		{ref: "hf:acme/tiny", ask: status(401), want: "gated", hint: "HF_TOKEN", tries: 1},
 		{ref: "hf:acme/tiny", ask: status(403), want: "gated", hint: "HF_TOKEN", tries: 1},
@@ -264,14 +266,18 @@ func TestRefusals(t *testing.T) {
 		{ref: "hf:acme/tiny:Q9_9", want: "no GGUF file Q9_9", hint: "hf:acme/tiny:tiny-Q4_K_M.gguf"},
 		{ref: "hf:acme/many", want: "2 GGUF models", hint: "hf:acme/many:a-Q3_K_M.gguf"},
 		{ref: "hf:acme/pickle", want: "is a pickle", hint: "safetensors"},
-		{ref: page, want: "not a GGUF file", hint: "page"},
+		{ref: page, want: "not a GGUF file", hint: "page", clean: true},
+		{ref: "nothing:1b", want: h.hub.Listener.Addr().String() + "/v2/library/nothing/manifests/1b: HTTP 404", hint: "hf:"},
+		{ref: "hf:acme/tiny", ask: func(w http.ResponseWriter, r *http.Request, n int) bool { fmt.Fprint(w, "<html>"); return true },
+			want: h.hub.Listener.Addr().String() + "/api/models/acme/tiny/tree/main: listing: "},
 		{ref: junk, want: "not a usable model"},
 		{ref: gz, want: "encoding"},
-		{ref: "file:///etc/passwd", want: "scheme"},
-		{ref: "https://user:pw@example.com/x.gguf", want: "user name"},
+		{ref: "file:///etc/passwd", want: "scheme", typed: true},
+		{ref: "https://user:pw@example.com/x.gguf", want: "user name", typed: true},
 		{ref: "./nothing.gguf", want: "no such file"},
-		{ref: "hf:acme/../x", want: "want hf:"},
-		{ref: "a..b", want: "dot"},
+		{ref: "hf:acme/../x", want: "want hf:", typed: true},
+		{ref: "hf:a", want: "want hf:", typed: true},
+		{ref: "a..b", want: "dot", typed: true},
 	} {
 		s := newStore(t)
 		h.ask, h.asked = c.ask, 0
@@ -284,7 +290,14 @@ func TestRefusals(t *testing.T) {
 		if c.tries > 0 && h.asked != c.tries {
 			t.Errorf("pull %s asked %d times, want %d", c.ref, h.asked, c.tries)
 		}
+		var argument *ArgumentError
+		if errors.As(err, &argument) != c.typed {
+			t.Errorf("pull %s: %v is an argument error: %v, want %v", c.ref, err, !c.typed, c.typed)
+		}
 		wantNothing(t, s)
+		if list, _ := os.ReadDir(filepath.Join(s.dir(), partialDir)); c.clean && len(list) > 0 {
+			t.Errorf("pull %s leaves %v", c.ref, list)
+		}
 		if strings.Contains(fmt.Sprint(err), "secret") && !strings.Contains(c.ref, "secret") {
 			t.Errorf("error tells a secret: %v", err)
 		}

@@ -33,8 +33,16 @@ var repoPattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}/[A-Za-z0
 // maxRef bounds an argument before any work is done on it.
 const maxRef = 4096
 
-// parseRef sorts a MODEL argument by its spelling. No file is looked at.
+// parseRef sorts a MODEL argument by its spelling. No file is looked at. Its errors are ArgumentErrors.
 func parseRef(arg string) (ref, error) {
+	r, err := sortRef(arg)
+	if err != nil {
+		err = &ArgumentError{err}
+	}
+	return r, err
+}
+
+func sortRef(arg string) (ref, error) {
 	switch {
 	case arg == "":
 		return ref{}, fmt.Errorf("model is empty")

@@ -24,7 +24,7 @@ var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // in the file too, and are read from there.
 func (p *pull) planRegistry(ctx context.Context, name string) (*plan, error) {
 	if err := checkName(name); err != nil {
-		return nil, err
+		return nil, &ArgumentError{err}
 	}
 	family, tag, ok := strings.Cut(name, ":")
 	if !ok {

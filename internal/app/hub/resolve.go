@@ -26,7 +26,7 @@ func (s *Store) Resolve(model string) (string, error) {
 	}
 	found, err := s.Path(r.name)
 	if err != nil && errors.Is(err, ErrNotFound) && !errors.Is(pathErr, fs.ErrNotExist) {
-		return "", errors.Join(err, pathErr) // something of that name is here and is no model
+		return "", pathErr // something of that name is here and is no model
 	}
 	return found, err
 }

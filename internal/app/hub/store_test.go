@@ -235,6 +235,9 @@ func TestResolve(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	writeModel(t, dir, "here", 100) // no ending, but a GGUF file
+	if err := os.Mkdir("nothing", 0o755); err != nil {
+		t.Fatal(err)
+	}
 	for name, data := range map[string]string{"m/config.json": "{}", "m/model.safetensors": string(safetensors(4, 1)),
 		"bare/model.safetensors": string(safetensors(4, 1)), "old/model.bin": "x", "old/config.json": "{}", "notes": "text"} {
 		os.MkdirAll(filepath.Dir(name), 0o755)
@@ -257,12 +260,21 @@ func TestResolve(t *testing.T) {
 		{model: "old/model.bin", err: "pickle"},
 		{model: "gone.gguf", err: "no such file"},
 		{model: "nots", err: "not in the store"},
+		{model: "nothing", err: "nothing holds no safetensors"},
 		{model: "", err: "empty"},
 		{model: "a\x00b", err: "control"},
 	} {
 		got, err := s.Resolve(c.model)
 		if got != c.path || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("Resolve(%q) = %s, %v; want %s%s", c.model, got, err, c.path, c.err)
+		}
+		if c.model == "nothing" && errors.Is(err, ErrNotFound) {
+			t.Errorf("Resolve(%q): %v, want the folder's own error alone", c.model, err)
+		}
+	}
+	for _, name := range []string{"x.bin", "model.safetensors"} { // files that are not there
+		if _, err := s.Resolve(name); !errors.Is(err, ErrNotFound) || strings.Contains(hint(err), "pull") {
+			t.Errorf("Resolve(%q): %v, hint %q", name, err, hint(err))
 		}
 	}
 }
