@@ -61,11 +61,18 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 	return requantize(ctx, src, dst, mix, o.threads, w, progress)
 }
 
-// toFolder writes the model name into the folder dst.
+// toFolder writes the model name into the new folder dst, which appears by one rename when it is whole.
 func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix mixture, w io.Writer) error {
 	path, err := resolve(name)
 	if err != nil {
 		return err
+	}
+	dst = filepath.Clean(dst)
+	if err := checkPlace(path, dst); err != nil {
+		return err
+	}
+	if list, err := os.ReadDir(dst); err == nil && len(list) > 0 || err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("%s is there already, want a new or empty folder", dst)
 	}
 	info, err := describe(path)
 	if err != nil {
@@ -90,10 +97,22 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix mix
 		return err
 	}
 	defer m.Close()
-	if err := m.WriteSafetensors(ctx, dst, t); err != nil {
+	aside, err := os.MkdirTemp(filepath.Dir(dst), "."+filepath.Base(dst)+".*")
+	if err != nil {
+		return fmt.Errorf("make %s: %w", dst, err)
+	}
+	defer os.RemoveAll(aside)
+	stage := filepath.Join(aside, filepath.Base(dst)) // with the permissions of any new folder
+	if err := m.WriteSafetensors(ctx, stage, t); err != nil {
 		return err
 	}
-	if err := copyTokenizer(ctx, path, dst, s); err != nil {
+	if err := copyTokenizer(ctx, path, stage, s); err != nil {
+		return err
+	}
+	if err := os.Remove(dst); err != nil && !os.IsNotExist(err) { // an empty folder
+		return err
+	}
+	if err := os.Rename(stage, dst); err != nil {
 		return err
 	}
 	return summarize(w, path, dst)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
@@ -57,8 +59,26 @@ func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress
 	return requantize(ctx, src, dst, mix, o.threads, w, progress)
 }
 
+// checkPlace refuses to write the model src to dst where that is the source itself or has no folder to be in.
+func checkPlace(src, dst string) error {
+	if _, err := os.Stat(filepath.Dir(dst)); err != nil {
+		return fmt.Errorf("no folder for %s: %w", dst, err)
+	}
+	from, err := os.Stat(src)
+	if err != nil {
+		return err
+	}
+	if to, err := os.Stat(dst); err == nil && os.SameFile(from, to) {
+		return usagef("DST %s is SRC itself", dst)
+	}
+	return nil
+}
+
 // requantize writes the model src as the GGUF file dst, tensor by tensor, each with all workers.
 func requantize(ctx context.Context, src, dst string, mix mixture, threads int, w, progress io.Writer) error {
+	if err := checkPlace(src, dst); err != nil {
+		return err
+	}
 	s, err := openSource(src)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ func openSource(path string) (*source, error) {
 	}
 	s, err := open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
 	}
 	_, ok := s.Tensor("output.weight")
 	s.layout.tied = !ok
@@ -46,7 +46,7 @@ func openGGUF(path string) (*source, error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
 }
@@ -58,10 +58,10 @@ func openFolder(path string) (*source, error) {
 	}
 	c, err := model.ConfigFromJSON(b)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if c.Rope.Scaling == "llama3" {
-		return nil, fmt.Errorf("rope scaling %q cannot be written as GGUF yet", c.Rope.Scaling) // it needs the tensor rope_freqs
+		return nil, fmt.Errorf("%s: rope scaling %q cannot be written as GGUF yet", path, c.Rope.Scaling) // it needs the tensor rope_freqs
 	}
 	md, err := folderMetadata(path, c)
 	if err != nil {
@@ -78,7 +78,7 @@ func openFolder(path string) (*source, error) {
 	src, err := weights.FromSafetensors(f, l)
 	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &source{Source: src, md: md, layout: layout{layers: c.Layers}}, nil
 }
@@ -95,7 +95,7 @@ func folderMetadata(path string, c model.Config) (*gguf.Metadata, error) {
 		return nil, err
 	}
 	if err := tok.SetMetadata(md); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if template != "" {
 		md.Set("tokenizer.chat_template", gguf.ValueOf(template))
