@@ -27,8 +27,9 @@ type hfSource struct {
 	experts map[string]map[int]*safetensors.Tensor // by number
 }
 
-// FromSafetensors returns the tensors of f under GGUF's names. What it gives is the file's own memory, except that
-// stacked experts and permuted rows are copied each time they are asked for.
+// FromSafetensors returns the tensors of f under GGUF's names; the error lists those that have none, and those that
+// cannot be decoded. What the source gives is the file's own memory, except that stacked experts and permuted rows are
+// copied each time they are asked for.
 func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 	s := &hfSource{f: f, layout: layout, tensors: map[string]*safetensors.Tensor{}, experts: map[string]map[int]*safetensors.Tensor{}}
 	var faults []string
@@ -38,9 +39,13 @@ func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 		if s.leftOut(t.Name, name) {
 			continue
 		}
+		// Only translated names get further, and each of them comes from one name: the file cannot slip in a tensor under
+		// GGUF's name, or a dtype that we do not know.
 		if !known || expert >= layout.Experts {
-			name, expert = t.Name, -1 // the model will say that nobody asked for it
-		} else if _, ok := floatTypes[t.DType]; !ok {
+			faults = append(faults, t.Name+": not part of this architecture")
+			continue
+		}
+		if _, ok := floatTypes[t.DType]; !ok {
 			faults = append(faults, fmt.Sprintf("%s: dtype %s cannot be read, want F32, F16 or BF16", t.Name, t.DType))
 			continue
 		}
