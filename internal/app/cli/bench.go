@@ -35,7 +35,7 @@ func newBench() *cobra.Command {
 		Long: "Measure tokens a second on random tokens: prefill of -p tokens and decoding of -n, each behind -d tokens of\n" +
 			"context, with llama-bench's columns; or training with --train. The share of the limit is that of the memory's\n" +
 			"bandwidth (decoding) or of the dot product units (else), measured in the same run.",
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

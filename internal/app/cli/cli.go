@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,7 +57,9 @@ func Run(args []string) int {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C kills, should the first take too long
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	var unwritten error // cobra knows no help that fails
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { unwritten = printHelp(cmd) })
+	err := errors.Join(root.ExecuteContext(ctx), unwritten)
 	if err != nil {
 		printError(root.ErrOrStderr(), err)
 	}
@@ -104,13 +108,12 @@ func newRoot() *cobra.Command {
 		Long: `Retort is DeepSeek's recipe in one program, for people without a GPU: it runs language models on an
 ordinary CPU, distils a big one into a small one that does one job, and proves how good the small one is.`,
 		Example: "retort demo\nretort pull qwen2.5-coder-1.5b.gguf\nretort run qwen2.5-coder-1.5b \"Why is the sky blue?\"",
-		Args:    cobra.NoArgs,
+		Args:    arguments(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(commands()...)
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetHelpFunc(printHelp)
 	cobra.EnableCommandSorting = false // the order is a newcomer's
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withHint(usageError{err}, "usage: %s (%s --help)", cmd.UseLine(), cmd.CommandPath())
@@ -145,10 +148,11 @@ func markUsage(cmd *cobra.Command) {
 	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				if cmd.Parent() == nil && len(args) > 0 {
-					return withHint(usagef("no command %q", args[0]), "retort --help lists the commands")
-				}
+			err := check(cmd, args)
+			if err != nil && cmd.Parent() == nil {
+				return withHint(usagef("no command %q", args[0]), "retort --help lists the commands")
+			}
+			if err != nil {
 				return withHint(usageError{err}, "usage: %s", cmd.UseLine())
 			}
 			return nil
@@ -156,6 +160,22 @@ func markUsage(cmd *cobra.Command) {
 	}
 	for _, c := range cmd.Commands() {
 		markUsage(c)
+	}
+}
+
+// anyNumber is no bound for arguments.
+const anyNumber = math.MaxInt
+
+// arguments demands from least to most of them.
+func arguments(least, most int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch names := strings.Fields(cmd.Use)[1:]; {
+		case len(args) < least:
+			return fmt.Errorf("%s is missing", strings.TrimRight(names[len(args)], "…"))
+		case len(args) > most:
+			return fmt.Errorf("%q is one argument too many", args[most])
+		}
+		return nil
 	}
 }
 

@@ -27,7 +27,7 @@ func newConvert() *cobra.Command {
 		Long: "Write the model SRC in the form of DST's name: a name that ends in .gguf is a GGUF file, every other one a folder with config.json and safetensors, " +
 			"in which quantized tensors are decoded. Without --type matrices stay as they are, in a folder bf16 where they were quantized.",
 		Example: "retort convert ./Qwen2.5-0.5B qwen.gguf --type q8_0\nretort convert student.gguf ./student",
-		Args:    cobra.ExactArgs(2),
+		Args:    arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -37,7 +37,7 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Watch a small model learn from a bigger one and sit its exam",
 		Long: "Distil the built-in teacher into a student of less than a fifth of its size on the ledger recipe, and report how good it is.\nEverything is measured in this run. The same command goes on with a run that was stopped.",
-		Args: cobra.NoArgs,
+		Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

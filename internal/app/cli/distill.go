@@ -27,7 +27,7 @@ func newDistill() *cobra.Command {
 		Use: "distill RECIPE", Short: "Make a small model that does one job, and prove how good it is",
 		Long:    "Let the teacher answer, verify its answers, train the student on them, examine both, and write report.html.\nRECIPE is a folder or the name of a built-in recipe. The same command goes on where it was stopped.",
 		Example: "retort distill receipts --teacher qwen2.5-coder-1.5b --student smollm2-135m --data DIR --out run",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

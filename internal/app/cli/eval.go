@@ -28,7 +28,7 @@ func newEval() *cobra.Command {
 		Long: "Let MODEL sit the exam of RECIPE, a folder or a built-in one. Or measure how well MODEL foresees the text in FILE. The whole text is tokenized once as raw text, without BOS, and\n" +
 			"cut into chunks of --ctx tokens without overlap; each is scored from its second token.",
 		Example: "retort eval student.gguf ledger --split val --json\nretort eval smollm2-135m --perplexity book.txt --json",
-		Args:    cobra.RangeArgs(1, 2),
+		Args:    arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.check(cmd.Flags(), len(args) == 2); err != nil {
 				return err

@@ -14,8 +14,8 @@ const helpWidth = 80
 
 // printHelp shows what a command is for, how it is called and its flags. It asks the terminal nothing: prettier
 // printers wait for seconds where a terminal does not tell its colours.
-func printHelp(cmd *cobra.Command, _ []string) {
-	w := cmd.OutOrStdout()
+func printHelp(cmd *cobra.Command) error {
+	w := &strings.Builder{}
 	text := cmd.Long
 	if text == "" {
 		text = cmd.Short + "."
@@ -34,6 +34,8 @@ func printHelp(cmd *cobra.Command, _ []string) {
 		}
 	}
 	printFlags(w, cmd.LocalFlags())
+	_, err := io.WriteString(cmd.OutOrStdout(), w.String())
+	return err
 }
 
 // kinds are the words for what a flag takes, by pflag's.

@@ -14,7 +14,9 @@ func TestHelpFits(t *testing.T) {
 	for _, cmd := range append([]*cobra.Command{root}, root.Commands()...) {
 		var b strings.Builder
 		cmd.SetOut(&b)
-		printHelp(cmd, nil)
+		if err := printHelp(cmd); err != nil {
+			t.Fatal(err)
+		}
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 		if len(lines) > 24 {
 			t.Errorf("%s: %d lines, want 24 at most:\n%s", cmd.CommandPath(), len(lines), b.String())

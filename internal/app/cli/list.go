@@ -15,7 +15,7 @@ import (
 func newList() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the models in the store", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List the models in the store", Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return list(asJSON, cmd.OutOrStdout()) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")

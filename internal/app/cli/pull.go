@@ -22,7 +22,7 @@ func newPull() *cobra.Command {
 		Long: "Bring MODEL into the store: a file or folder is copied; a URL, hf:owner/repo[:file] or family:size is downloaded.\n" +
 			"A pull that breaks off goes on where it was when the same command runs again.",
 		Example: "retort pull ./qwen2.5-coder-1.5b.gguf\nretort pull hf:Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF:Q4_K_M --name coder\nretort pull qwen2.5-coder:1.5b",
-		Args:    cobra.ExactArgs(1),
+		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -28,7 +28,7 @@ func newQuantize() *cobra.Command {
 		Long: "Write the model SRC as DST with its matrices stored as TYPE: q8_0, q6_k, q5_k_m, q4_k_m, q4_0, f16, bf16, f32 and\n" +
 			"others. The types are mixed as llama.cpp does. SRC is best stored in 16 bits or more.",
 		Example: "retort quantize student-f16.gguf student-q4_k_m.gguf --type q4_k_m",
-		Args:    cobra.ExactArgs(2),
+		Args:    arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"strings"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -12,9 +12,9 @@ import (
 
 func newReport() *cobra.Command {
 	return &cobra.Command{
-		Use: "report DIR", Short: "Make a run's report again, from its predictions and manifest alone", Args: cobra.ExactArgs(1),
+		Use: "report DIR", Short: "Make a run's report again, from its predictions and manifest alone", Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := strings.TrimSuffix(args[0], "/")
+			dir := filepath.Clean(args[0])
 			if err := report.Build(dir); err != nil {
 				return withHint(err, "DIR is a folder that retort distill left: it holds %s and %s", report.PredictionsFile, report.ManifestFile)
 			}

@@ -9,7 +9,7 @@ import (
 
 func newRemove() *cobra.Command {
 	return &cobra.Command{
-		Use: "rm MODEL…", Short: "Delete models from the store", Args: cobra.MinimumNArgs(1),
+		Use: "rm MODEL…", Short: "Delete models from the store", Args: arguments(1, anyNumber),
 		RunE: func(cmd *cobra.Command, args []string) error { return remove(args, cmd.OutOrStdout()) },
 	}
 }

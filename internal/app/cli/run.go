@@ -31,7 +31,7 @@ func newRun() *cobra.Command {
 		Use: "run MODEL [PROMPT]", Short: "Chat with a model, or answer one prompt",
 		Long:    "Answer PROMPT, or chat in the terminal without one. Away from a terminal the answer alone is printed, and the prompt may come from standard input.",
 		Example: "retort run smollm2-135m \"Name three fruits.\"",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    arguments(1, anyNumber),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.seedChosen, o.contextChosen = cmd.Flags().Changed("seed"), cmd.Flags().Changed("ctx")
 			return o.run(cmd.Context(), args[0], args[1:], cmd.InOrStdin(), cmd.OutOrStdout())

@@ -29,7 +29,7 @@ func newShow() *cobra.Command {
 		Use: "show MODEL", Short: "Show what a model is",
 		Long: "Show the architecture, size, quantization, context, template, tokenizer, licence and hashes of MODEL. Of a model\n" +
 			"outside the store the hash is computed only with --hash.",
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd.Context(), args[0], cmd.OutOrStdout()) },
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print one JSON object")

@@ -21,7 +21,7 @@ func newTokenize() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "tokenize MODEL [TEXT]", Short: "Turn text into token ids, and back",
 		Long: "Print the token ids of TEXT, or of standard input byte for byte. Text stays text: <|im_end|> becomes the\nspecial token only with --special.",
-		Args: cobra.RangeArgs(1, 2),
+		Args: arguments(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return o.run(args, cmd.InOrStdin(), cmd.OutOrStdout()) },
 	}
 	cmd.Flags().BoolVar(&o.json, "json", false, "print a JSON array")

@@ -20,7 +20,7 @@ func newTrain() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "train CONFIG", Short: "Train a small model from scratch",
 		Long: "Train the model that CONFIG describes. The same command goes on where it was stopped; at the end DIR holds\nmodel.gguf, beside loss.jsonl and the checkpoint.",
-		Args: cobra.ExactArgs(1),
+		Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -18,7 +18,7 @@ var Version = "0.1.0-dev"
 func newVersion() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use: "version", Short: "Print the version, the CPU and the kernels chosen for it", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version, the CPU and the kernels chosen for it", Args: arguments(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return printVersion(cmd.OutOrStdout(), asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
