@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,57 +20,57 @@ import (
 )
 
 // exam lets everyone answer the items of the exam, one question at a time, so that the times are those of a single
-// user. What a role answered before is kept as long as the model behind it is the same.
+// user. What a role answered before is kept where it would be asked the same again.
 func (r *run) exam(ctx context.Context, trained bool) error {
 	items, err := r.items()
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(r.o.Out, report.PredictionsFile)
-	if err := r.dropStudent(path, trained); err != nil {
+	if err := r.examBaseline(items); err != nil {
 		return err
 	}
-	w, err := report.AppendPredictions(path)
+	for _, one := range []struct {
+		role string
+		s    Source
+	}{{report.RoleTeacher, r.o.Teacher}, {report.RoleBase, r.o.Student}} {
+		if err := r.examModel(ctx, items, items, one.role, one.s); err != nil {
+			return err
+		}
+	}
+	if !trained {
+		return r.keep(report.RoleStudent, func(*report.Prediction) bool { return false })
+	}
+	s := Source{Name: r.task.Recipe.Name + "-student", Path: filepath.Join(r.o.Out, studentFile)}
+	return r.examModel(ctx, items, items, report.RoleStudent, s)
+}
+
+// examBaseline answers with the recipe's baseline, trained on what the student learned from.
+func (r *run) examBaseline(items []task.Item) error {
+	r.state.enter("exam of the baseline")
+	b, err := r.task.Baseline(r.examples, r.o.Seed)
+	if err != nil {
+		return err
+	}
+	if b == nil {
+		return r.keep(report.RoleBaseline, func(*report.Prediction) bool { return false })
+	}
+	learned, _ := json.Marshal([]any{r.task.Recipe.Exam.Baseline, r.o.Seed, r.examples}) // strings and numbers always marshal
+	key := func(it task.Item) string {
+		return teacher.Key(hash(string(learned)), teacher.Question{Text: it.Text}, r.task.Schema)
+	}
+	w, err := r.openExam(report.RoleBaseline, items, key)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	if err := r.examBaseline(w, items); err != nil {
-		return err
-	}
-	sources := []struct {
-		role string
-		s    Source
-	}{{report.RoleTeacher, r.o.Teacher}, {report.RoleBase, r.o.Student}}
-	if trained {
-		s := Source{Name: r.task.Recipe.Name + "-student", Path: filepath.Join(r.o.Out, studentFile)}
-		sources = append(sources, struct {
-			role string
-			s    Source
-		}{report.RoleStudent, s})
-	}
-	for _, one := range sources {
-		if err := r.examModel(ctx, w, items, one.role, one.s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// examBaseline answers with the recipe's baseline, trained on what the student learned from.
-func (r *run) examBaseline(w *report.PredictionWriter, items []task.Item) error {
-	r.state.enter("exam of the baseline")
-	b, err := r.task.Baseline(r.examples, r.o.Seed)
-	if err != nil || b == nil {
-		return err
-	}
 	for _, it := range items {
 		if _, ok := w.Done(report.RoleBaseline, it.ID); ok {
 			continue
 		}
 		start := time.Now()
 		answer := r.task.Answer(b.Answer(it.Text))
-		if err := r.write(w, it, report.RoleBaseline, it.Text, answer, time.Since(start)); err != nil {
+		p := report.Prediction{Role: report.RoleBaseline, Key: key(it), PromptSHA256: hash(it.Text), Answer: answer, TimeMS: milliseconds(time.Since(start))}
+		if err := w.Write(r.graded(p, it)); err != nil {
 			return err
 		}
 	}
@@ -77,52 +78,49 @@ func (r *run) examBaseline(w *report.PredictionWriter, items []task.Item) error 
 	return nil
 }
 
-// examModel answers with a model.
-func (r *run) examModel(ctx context.Context, w *report.PredictionWriter, items []task.Item, role string, s Source) error {
+// examModel answers items with a model. Of its lines those about all stay, where they are still what it would answer.
+func (r *run) examModel(ctx context.Context, items, all []task.Item, role string, s Source) error {
 	phase := "exam of the " + role
 	r.state.enter("load for the exam")
+	l, err := r.open(s)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	key := func(it task.Item) string { return teacher.Key(l.SHA256, l.Sent(r.question(role, it)), r.task.Schema) }
+	w, err := r.openExam(role, all, key)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
 	var open []task.Item
 	for _, it := range items {
 		if _, ok := w.Done(role, it.ID); !ok {
 			open = append(open, it)
 		}
 	}
-	l, err := r.open(s)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	info := report.Model{Role: role, Name: l.Name, SHA256: l.SHA256, Params: l.Params, Bytes: l.Bytes, Type: l.Type}
-	defer func() {
-		t := r.state.Tokens[role]
-		info.PromptTokens, info.CachedTokens, info.AnswerTokens = t.Prompt, t.Cached, t.Answer
-		r.m.Models = append(r.m.Models, info)
-	}()
+	r.m.Models = append(r.m.Models, report.Model{Role: role, Name: l.Name, SHA256: l.SHA256, Params: l.Params, Bytes: l.Bytes, Type: l.Type, License: l.License})
 	r.state.enter(phase)
 	next, done := 0, len(items)-len(open)
 	r.tell(phase, done, len(items), "")
-	questions := make([]teacher.Question, len(open))
-	for i, it := range open {
-		questions[i] = l.Sent(r.question(role, it))
-	}
 	tokens, err := room(l.Form, open, func(it task.Item) teacher.Question { return r.question(role, it) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", phase, err)
 	}
-	err = l.Ask(ctx, r.bound, 1, tokens, func() (teacher.Question, bool) {
+	return l.Ask(ctx, r.bound, 1, tokens, func() (teacher.Question, bool) {
 		if next == len(open) {
 			return teacher.Question{}, false
 		}
 		next++
-		return questions[next-1], true
+		return r.question(role, open[next-1]), true
 	}, func(i int, a teacher.Answer) error {
 		done++
 		r.tell(phase, done, len(items), "")
-		r.state.count(role, a)
-		prompt := questions[i].Message + questions[i].Text
-		return errors.Join(r.write(w, open[i], role, prompt, a.Text, a.Time), r.state.tick())
+		q := l.Sent(r.question(role, open[i]))
+		p := report.Prediction{Role: role, Key: key(open[i]), PromptSHA256: hash(q.Message + q.Text), Answer: a.Text, PromptTokens: a.PromptTokens,
+			AnswerTokens: a.AnswerTokens, TimeMS: milliseconds(a.Time)}
+		return errors.Join(w.Write(r.graded(p, open[i])), r.state.tick())
 	})
-	return err
 }
 
 // question is what a role is asked: the student its own short prompt, the others what the teacher was asked.
@@ -134,82 +132,69 @@ func (r *run) question(role string, it task.Item) teacher.Question {
 	return q
 }
 
-func (r *run) write(w *report.PredictionWriter, it task.Item, role, prompt, answer string, took time.Duration) error {
-	sum := sha256.Sum256([]byte(prompt))
-	g := r.task.Grade(it, answer)
-	return w.Write(report.Prediction{ID: it.ID, Split: it.Split, Role: role, PromptSHA256: hex.EncodeToString(sum[:]), Answer: answer, Gold: it.Gold,
-		Fields: g.Fields, Exact: g.Exact, Loose: g.Loose, TimeMS: float64(took.Microseconds()) / 1000})
+// graded is p as the answer to it.
+func (r *run) graded(p report.Prediction, it task.Item) report.Prediction {
+	g := r.task.Grade(it, p.Answer)
+	p.ID, p.Split, p.Gold, p.Fields, p.Exact, p.Loose = it.ID, it.Split, it.Gold, g.Fields, g.Exact, g.Loose
+	return p
 }
 
-// examinedFile remembers which models the predictions are of.
-const examinedFile = "examined.json"
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
 
-// dropStudent removes the predictions of roles whose model has changed since: a student that learned more, a baseline
-// that learned from more answers.
-func (r *run) dropStudent(path string, trained bool) error {
-	now := map[string]string{}
-	now[report.RoleTeacher], now[report.RoleBase] = r.teacher.sum, r.student.sum
-	var err error
-	if trained {
-		if now[report.RoleStudent], err = r.state.hash(filepath.Join(r.o.Out, studentFile)); err != nil {
-			return err
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// openExam opens the predictions for role to go on. Of its lines those about items stay whose key is as key says: the
+// same model, asked the same. They are graded anew, since gold may have changed.
+func (r *run) openExam(role string, items []task.Item, key func(task.Item) string) (*report.PredictionWriter, error) {
+	byID := map[string]task.Item{}
+	for _, it := range items {
+		byID[it.ID] = it
+	}
+	err := r.keep(role, func(p *report.Prediction) bool {
+		it, ok := byID[p.ID]
+		if !ok || p.Key != key(it) {
+			return false
 		}
-	}
-	learned, _ := json.Marshal(r.examples) // strings always marshal
-	sum := sha256.Sum256(learned)
-	now[report.RoleBaseline] = hex.EncodeToString(sum[:])
-	for role := range now {
-		now[role] += " " + r.task.Hash
-	}
-	before := map[string]string{}
-	b, err := os.ReadFile(filepath.Join(r.o.Out, examinedFile))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil {
-		if err := json.Unmarshal(b, &before); err != nil {
-			return fmt.Errorf("%s: %w", examinedFile, err)
-		}
-	}
-	for role := range now {
-		if before[role] != now[role] {
-			delete(r.state.Tokens, role)
-		}
-	}
-	if err := keepPredictions(path, func(role string) bool { return before[role] == now[role] && now[role] != "" }); err != nil {
-		return err
-	}
-	b, err = json.MarshalIndent(now, "", "  ")
+		*p = r.graded(*p, it)
+		return true
+	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return atomicfile.WriteFile(filepath.Join(r.o.Out, examinedFile), append(b, '\n'))
+	return report.AppendPredictions(filepath.Join(r.o.Out, report.PredictionsFile))
 }
 
-// keepPredictions rewrites the file without the lines of roles that keep refuses; a missing file stays missing.
-func keepPredictions(path string, keep func(role string) bool) error {
-	all, err := report.ReadPredictions(path)
+// keep rewrites the predictions without those of role that stays refuses; it may change the others. Where nothing
+// changes, the file stays as it is.
+func (r *run) keep(role string, stays func(p *report.Prediction) bool) error {
+	path := filepath.Join(r.o.Out, report.PredictionsFile)
+	before, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var out []byte
-	dropped := false
+	all, err := report.ReadPredictions(path)
+	if err != nil {
+		return err
+	}
+	var after []byte
 	for _, p := range all {
-		if !keep(p.Role) {
-			dropped = true
+		if p.Role == role && !stays(&p) {
 			continue
 		}
 		line, err := p.Line()
 		if err != nil {
 			return err
 		}
-		out = append(out, line...)
+		after = append(after, line...)
 	}
-	if !dropped {
+	if bytes.Equal(before, after) {
 		return nil
 	}
-	return atomicfile.WriteFile(path, out)
+	return atomicfile.WriteFile(path, after)
 }

@@ -39,7 +39,7 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.state.enter("load the student")
-	f, err := r.openStudent()
+	f, _, err := r.file(r.o.Student)
 	if err != nil {
 		return false, err
 	}
@@ -80,15 +80,6 @@ func (r *run) loadOptions() model.LoadOptions {
 		return model.LoadOptions{Precision: tensor.BFloat16, LoRA: &model.LoRAConfig{Rank: rec.LoraRank, Alpha: rec.LoraAlpha, Seed: r.o.Seed}}
 	}
 	return model.LoadOptions{Train: true, Precision: tensor.BFloat16}
-}
-
-// openStudent opens the student before training.
-func (r *run) openStudent() (*gguf.File, error) {
-	if r.o.Student.Open != nil {
-		f, _, err := r.o.Student.Open()
-		return f, err
-	}
-	return gguf.Open(r.o.Student.Path)
 }
 
 // trainingSet makes the sequences: the student's prompt, the answer, the end. Only the answer carries labels. Those longer

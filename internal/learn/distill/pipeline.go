@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"retort/internal/format/gguf"
@@ -192,19 +193,14 @@ func (r *run) look() (err error) {
 }
 
 // source reads what a model is.
-func (r *run) source(s Source) (k source, err error) {
-	var f *gguf.File
-	if s.Open != nil {
-		f, k.sum, err = s.Open()
-	} else if k.sum, err = r.state.hash(s.Path); err == nil {
-		f, err = gguf.Open(s.Path)
-	}
+func (r *run) source(s Source) (source, error) {
+	f, sum, err := r.file(s)
 	if err != nil {
 		return source{}, err
 	}
 	defer f.Close()
-	k.form, err = teacher.ReadForm(f)
-	return k, err
+	form, err := teacher.ReadForm(f)
+	return source{sum, form}, err
 }
 
 // room is how many tokens the longest question about items needs with its answer, at most the model's context. A prompt
@@ -227,18 +223,28 @@ func room(f *teacher.Form, items []task.Item, question func(task.Item) teacher.Q
 
 // open loads a model of the run.
 func (r *run) open(s Source) (*teacher.Local, error) {
-	if s.Open == nil {
-		l, err := teacher.Open(s.Path, r.o.Threads)
-		if err == nil && s.Name != "" {
-			l.Name = s.Name
-		}
-		return l, err
-	}
-	f, sum, err := s.Open()
+	f, sum, err := r.file(s)
 	if err != nil {
 		return nil, err
 	}
-	return teacher.OpenFile(f, s.Name, sum, r.o.Threads)
+	name := s.Name
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(s.Path), ".gguf")
+	}
+	return teacher.OpenFile(f, name, sum, r.o.Threads)
+}
+
+// file opens the file of a model.
+func (r *run) file(s Source) (*gguf.File, string, error) {
+	if s.Open != nil {
+		return s.Open()
+	}
+	sum, err := r.state.hash(s.Path)
+	if err != nil {
+		return nil, "", err
+	}
+	f, err := gguf.Open(s.Path)
+	return f, sum, err
 }
 
 func (r *run) tell(phase string, done, total int, note string) {

@@ -19,7 +19,6 @@ type state struct {
 	Seconds map[string]float64  `json:"seconds"` // by phase
 	Started string              `json:"started"` // RFC 3339
 	Hashes  map[string]fileHash `json:"hashes"`  // of large files, by path
-	Tokens  map[string]tokens   `json:"tokens"`  // of the exam, by role
 	phase   string
 	since   time.Time
 	saved   time.Time
@@ -28,7 +27,7 @@ type state struct {
 const saveEvery = 3 * time.Second
 
 func openState(path string) (*state, error) {
-	s := &state{path: path, Seconds: map[string]float64{}, Hashes: map[string]fileHash{}, Tokens: map[string]tokens{}, Started: time.Now().UTC().Format(time.RFC3339)}
+	s := &state{path: path, Seconds: map[string]float64{}, Hashes: map[string]fileHash{}, Started: time.Now().UTC().Format(time.RFC3339)}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -45,26 +44,7 @@ func openState(path string) (*state, error) {
 	if s.Hashes == nil {
 		s.Hashes = map[string]fileHash{}
 	}
-	if s.Tokens == nil {
-		s.Tokens = map[string]tokens{}
-	}
 	return s, nil
-}
-
-// tokens are those of one role in the exam.
-type tokens struct {
-	Prompt int64 `json:"prompt"`
-	Cached int64 `json:"cached"`
-	Answer int64 `json:"answer"`
-}
-
-// count adds the tokens of one answer.
-func (s *state) count(role string, a teacher.Answer) {
-	t := s.Tokens[role]
-	t.Prompt += int64(a.PromptTokens)
-	t.Cached += int64(a.CachedTokens)
-	t.Answer += int64(a.AnswerTokens)
-	s.Tokens[role] = t
 }
 
 // fileHash is the SHA-256 of a file as it was at a size and a time: a model of gigabytes is hashed once.

@@ -36,8 +36,6 @@ func roleClass(role string) string {
 	switch role {
 	case RoleTeacher, RoleStudent, RoleBase, RoleBaseline:
 		return role
-	case RoleGold:
-		return "gold"
 	}
 	return "other"
 }
@@ -53,19 +51,14 @@ func roleName(role string) string {
 		return "Before training"
 	case RoleBaseline:
 		return "Plain baseline"
-	case RoleGold:
-		return "Trained on gold"
 	}
 	return role
 }
 
 // otherName is a role in words as the student's counterpart.
 func otherName(role string) string {
-	switch role {
-	case RoleBase:
+	if role == RoleBase {
 		return "itself untrained"
-	case RoleGold:
-		return "itself on gold"
 	}
 	return strings.ToLower(roleName(role))
 }

@@ -53,7 +53,10 @@ type Role struct {
 	MeanMS float64      `json:"mean_ms"`
 	P50MS  float64      `json:"p50_ms"`
 	P95MS  float64      `json:"p95_ms"`
-	// PerThousand is the price of a thousand items in dollars: of the machine's time, or of a hosted model's tokens.
+	// The tokens of all items together.
+	PromptTokens int64 `json:"prompt_tokens,omitempty"`
+	AnswerTokens int64 `json:"answer_tokens,omitempty"`
+	// PerThousand is the price of a thousand items in dollars: of the machine's time.
 	PerThousand float64 `json:"per_thousand"`
 }
 
@@ -97,7 +100,7 @@ func figures(m *Manifest, predictions []Prediction, loss []LossPoint) *Report {
 		return cmp.Or(cmp.Compare(roleOrder(a.Role), roleOrder(b.Role)), cmp.Compare(a.Role, b.Role))
 	})
 	student := byRole[RoleStudent]
-	for _, other := range []string{RoleTeacher, RoleBase, RoleBaseline, RoleGold} {
+	for _, other := range []string{RoleTeacher, RoleBase, RoleBaseline} {
 		if len(student) > 0 && len(byRole[other]) > 0 {
 			r.Pairs = append(r.Pairs, compare(m, student, byRole[other], other))
 		}
@@ -113,7 +116,7 @@ func figures(m *Manifest, predictions []Prediction, loss []LossPoint) *Report {
 
 // roleOrder is the order in which roles are shown.
 func roleOrder(role string) int {
-	if i := slices.Index([]string{RoleTeacher, RoleStudent, RoleBase, RoleBaseline, RoleGold}, role); i >= 0 {
+	if i := slices.Index([]string{RoleTeacher, RoleStudent, RoleBase, RoleBaseline}, role); i >= 0 {
 		return i
 	}
 	return 99
@@ -169,6 +172,8 @@ func examine(m *Manifest, role string, lines []Prediction) Role {
 	for i, p := range lines {
 		times[i] = p.TimeMS
 		r.MeanMS += p.TimeMS / float64(len(lines))
+		r.PromptTokens += int64(p.PromptTokens)
+		r.AnswerTokens += int64(p.AnswerTokens)
 		valid += count(task.Complete(names, p.Answer))
 		if p.Gold == nil {
 			continue
@@ -187,17 +192,8 @@ func examine(m *Manifest, role string, lines []Prediction) Role {
 	}
 	slices.Sort(times)
 	r.P50MS, r.P95MS = percentile(times, 0.5), percentile(times, 0.95)
-	r.PerThousand = 1000 * perItem(m, r)
+	r.PerThousand = cost.Seconds(m.Prices.Machine.Hour, r.MeanMS)
 	return r
-}
-
-// perItem is what an item costs a role, in dollars.
-func perItem(m *Manifest, r Role) float64 {
-	if p := r.Model.Price; p != nil {
-		fresh := r.Model.PromptTokens - r.Model.CachedTokens
-		return p.Tokens(fresh, r.Model.CachedTokens, r.Model.AnswerTokens) / float64(max(r.Items, 1))
-	}
-	return cost.Seconds(m.Prices.Machine.Hour, r.MeanMS/1000)
 }
 
 func fieldNames(m *Manifest) []string {

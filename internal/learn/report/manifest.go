@@ -46,22 +46,17 @@ type Machine struct {
 	Kernel  string `json:"kernel"` // the implementation chosen, such as avx512vnni
 	OS      string `json:"os,omitempty"`
 	Threads int    `json:"threads"`
-	Memory  int64  `json:"memory_bytes,omitempty"`
 }
 
-// A Model is what stood behind a role. Tokens are those of the exam, all items together.
+// A Model is what stood behind a role.
 type Model struct {
-	Role         string      `json:"role"`
-	Name         string      `json:"name"`
-	SHA256       string      `json:"sha256,omitempty"`
-	Params       int64       `json:"params,omitempty"`
-	Bytes        int64       `json:"bytes,omitempty"`
-	Type         string      `json:"type,omitempty"` // stored type, such as Q4_K_M
-	License      string      `json:"license,omitempty"`
-	Price        *cost.Price `json:"price,omitempty"` // set for a hosted model: paid by the token, not by the hour
-	PromptTokens int64       `json:"prompt_tokens,omitempty"`
-	CachedTokens int64       `json:"cached_tokens,omitempty"` // of PromptTokens, those read from the cache
-	AnswerTokens int64       `json:"answer_tokens,omitempty"`
+	Role    string `json:"role"`
+	Name    string `json:"name"`
+	SHA256  string `json:"sha256,omitempty"`
+	Params  int64  `json:"params,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"`
+	Type    string `json:"type,omitempty"` // stored type, such as Q4_K_M
+	License string `json:"license,omitempty"`
 }
 
 // A Phase is a part of the run over its whole life, resumed or not. Once says that it is part of making the student, and so of what has
@@ -75,10 +70,9 @@ type Phase struct {
 // Teaching says how teacher answers became a training set.
 type Teaching struct {
 	Items        int          `json:"items"`
-	Samples      int          `json:"samples"` // answers per item
-	Asked        int          `json:"asked"`   // answers made in this run
-	Cached       int          `json:"cached"`  // answers found on disk
-	Retries      int          `json:"retries,omitempty"`
+	Samples      int          `json:"samples"`  // answers per item
+	Asked        int          `json:"asked"`    // answers made in this run
+	Cached       int          `json:"cached"`   // answers found on disk
 	Accepted     int          `json:"accepted"` // items whose answer passed
 	PromptTokens int64        `json:"prompt_tokens,omitempty"`
 	CachedTokens int64        `json:"cached_tokens,omitempty"`
@@ -99,7 +93,7 @@ type Training struct {
 	Batch        int     `json:"batch"`
 	LearningRate float64 `json:"learning_rate"`
 	Schedule     string  `json:"schedule"`
-	Memory       int64   `json:"memory_bytes,omitempty"`
+	Memory       int64   `json:"memory_bytes,omitempty"` // as foreseen before it began
 }
 
 // ReadManifest reads manifest.json.

@@ -4,7 +4,7 @@ import "retort/internal/learn/cost"
 
 // Money is what making the student cost and when that is earned back, in dollars.
 type Money struct {
-	Once        float64 `json:"once"`                 // machine time of all phases that made the student, and the teacher's tokens if hosted
+	Once        float64 `json:"once"`                 // machine time of all phases that made the student
 	OnceSeconds float64 `json:"once_seconds"`         // the machine time in it
 	KWh         float64 `json:"kwh,omitempty"`        // of that time, where the machine's draw is known
 	BreakEven   float64 `json:"break_even,omitempty"` // items after which Once is earned back; 0 if never or not known
@@ -36,10 +36,6 @@ func (r *Report) money() Money {
 	out.KWh = m.Prices.Machine.Watts * out.OnceSeconds / 3600 / 1000
 	teacher, haveTeacher := r.Role(RoleTeacher)
 	student, haveStudent := r.Role(RoleStudent)
-	if price := teacher.Model.Price; price != nil && m.Teaching != nil {
-		t := m.Teaching
-		out.Once += price.Tokens(t.PromptTokens-t.CachedTokens, t.CachedTokens, t.AnswerTokens)
-	}
 	if haveTeacher && haveStudent {
 		if student.MeanMS > 0 {
 			out.Faster = teacher.MeanMS / student.MeanMS
@@ -49,8 +45,8 @@ func (r *Report) money() Money {
 		}
 		out.BreakEven, _ = cost.BreakEven(out.Once, teacher.PerThousand/1000, student.PerThousand/1000)
 	}
-	if seconds := student.MeanMS * float64(student.Items) / 1000; seconds > 0 && student.Model.AnswerTokens > 0 {
-		out.TokensPerSecond = float64(student.Model.AnswerTokens) / seconds
+	if seconds := student.MeanMS * float64(student.Items) / 1000; seconds > 0 && student.AnswerTokens > 0 {
+		out.TokensPerSecond = float64(student.AnswerTokens) / seconds
 		out.PerMillion = cost.PerMillion(hour, out.TokensPerSecond, 1)
 		for _, p := range m.Prices.Models {
 			if p.Output > 0 {

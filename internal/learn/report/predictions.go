@@ -18,21 +18,23 @@ const (
 	RoleBase     = "base" // the student before training
 	RoleStudent  = "student"
 	RoleBaseline = "baseline"
-	RoleGold     = task.RoleGoldTrained
 )
 
-// A Prediction is one line of predictions.jsonl: what one role answered to one item and how it was graded. Gold is null where no
-// gold answer exists; such a line counts for speed and agreement only.
+// A Prediction is one line of predictions.jsonl: what one role answered to one item, how it was graded and what it took. Gold is
+// null where no gold answer exists; such a line counts for speed and agreement only. Key is the hash of what decided the answer.
 type Prediction struct {
 	ID           string                `json:"id"`
 	Split        string                `json:"split"`
 	Role         string                `json:"role"`
+	Key          string                `json:"key"`
 	PromptSHA256 string                `json:"prompt_sha256"`
 	Answer       string                `json:"answer"`
 	Gold         task.Fields           `json:"gold"`
 	Fields       map[string]task.Grade `json:"fields"`
 	Exact        bool                  `json:"exact"`
 	Loose        bool                  `json:"loose"`
+	PromptTokens int                   `json:"prompt_tokens,omitempty"`
+	AnswerTokens int                   `json:"answer_tokens,omitempty"`
 	TimeMS       float64               `json:"time_ms"`
 }
 

@@ -16,7 +16,7 @@ func TestLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = w.Write(Prediction{"401", "val", "student", "ab12", `{"total": "<1>"}`, task.Fields{"total": "2"}, map[string]task.Grade{"total": {Exact: false, Loose: true}}, false, true, 12.5})
+	err = w.Write(Prediction{"401", "val", "student", "cd34", "ab12", `{"total": "<1>"}`, task.Fields{"total": "2"}, map[string]task.Grade{"total": {Exact: false, Loose: true}}, false, true, 20, 7, 12.5})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestLine(t *testing.T) {
 	}
 	w.Close()
 	got, _ := os.ReadFile(path)
-	const want = `{"id":"401","split":"val","role":"student","prompt_sha256":"ab12","answer":"{\"total\": \"<1>\"}","gold":{"total":"2"},"fields":{"total":{"exact":false,"loose":true}},"exact":false,"loose":true,"time_ms":12.5}` + "\n"
+	const want = `{"id":"401","split":"val","role":"student","key":"cd34","prompt_sha256":"ab12","answer":"{\"total\": \"<1>\"}","gold":{"total":"2"},"fields":{"total":{"exact":false,"loose":true}},"exact":false,"loose":true,"prompt_tokens":20,"answer_tokens":7,"time_ms":12.5}` + "\n"
 	if string(got) != want {
 		t.Errorf("line\n%s want\n%s", got, want)
 	}

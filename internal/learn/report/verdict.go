@@ -49,9 +49,6 @@ func (r *Report) judge() Verdict {
 	if s := r.price(); s != "" {
 		v.Says = append(v.Says, s)
 	}
-	if gold, ok := r.Pair(RoleGold); ok {
-		v.Says = append(v.Says, fmt.Sprintf("The same student trained on gold answers gets %s: the upper line for this student.", percent(r.share(gold.Other))))
-	}
 	if student.Valid.Share < 0.98 {
 		v.Says = append(v.Says, fmt.Sprintf("%d of the student's %d answers are not the object that was asked for.", student.Valid.Of-student.Valid.Right, student.Valid.Of))
 	}

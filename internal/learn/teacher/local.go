@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"retort/internal/compute/par"
@@ -28,6 +26,7 @@ type Local struct {
 	SHA256        string // of the file
 	Params, Bytes int64
 	Type          string // how most of it is stored
+	License       string // as the file names it, or empty
 
 	*Form
 
@@ -35,19 +34,6 @@ type Local struct {
 	vocab  *grammar.Vocabulary
 	pool   *par.Pool
 	file   *gguf.File
-}
-
-// Open loads the GGUF file at path.
-func Open(path string, threads int) (*Local, error) {
-	sum, err := HashFile(path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := gguf.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	return OpenFile(f, strings.TrimSuffix(filepath.Base(path), ".gguf"), sum, threads)
 }
 
 // HashFile returns the SHA-256 of the file at path in hexadecimal.
@@ -77,6 +63,9 @@ func OpenFile(f *gguf.File, name, sum string, threads int) (*Local, error) {
 func (l *Local) load(threads int) error {
 	var err error
 	if l.Form, err = ReadForm(l.file); err != nil {
+		return err
+	}
+	if l.License, err = l.file.StringOr("general.license", ""); err != nil {
 		return err
 	}
 	l.pool = par.New(threads)

@@ -1,0 +1,147 @@
+package distill
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"retort/internal/learn/report"
+	"retort/internal/learn/task"
+)
+
+// counted has o count the questions of each exam.
+func counted(o *Options) map[string]int {
+	n := map[string]int{}
+	o.Progress = func(p Progress) {
+		if _, begun := n[p.Phase]; !begun {
+			n[p.Phase] = -1 // told once before the first question
+		}
+		n[p.Phase]++
+	}
+	return n
+}
+
+// TestExamFollowsTheData: an answer stays as long as the question is the same, and is graded by the gold of today; what the
+// teacher is not asked differently it is not asked again.
+func TestExamFollowsTheData(t *testing.T) {
+	o := tinyOptions(t)
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, file, old, new string
+		teacher, student     int // questions asked again
+	}{
+		{"gold", "val.jsonl", `"blue", "sure": "no"`, `"red", "sure": "yes"`, 0, 0},
+		{"text", "val.jsonl", "The boat is red.", "The boat is blue.", 1, 1},
+		{"epochs", "recipe.yaml", "epochs: 3", "epochs: 2", 0, 6},
+	} {
+		o.Recipe = changeRecipe(t, o.Recipe, c.file, c.old, c.new)
+		asked := counted(&o)
+		res, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b, s := asked["exam of the teacher"], asked["exam of the base"], asked["exam of the student"]; a != c.teacher || b != c.teacher || s != c.student {
+			t.Errorf("%s: asked teacher %d, base %d, student %d times, want %d, %d, %d", c.name, a, b, s, c.teacher, c.teacher, c.student)
+		}
+		tk, err := task.Load(o.Recipe, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		items, _ := tk.Items(task.Val)
+		gold := map[string]string{}
+		for _, it := range items {
+			gold[it.ID] = tk.Answer(it.Gold)
+		}
+		lines, err := report.ReadPredictions(filepath.Join(o.Out, report.PredictionsFile))
+		if err != nil || len(lines) != 18 || res.Report.Regraded != 0 {
+			t.Fatalf("%s: %d lines, %d regraded, %v", c.name, len(lines), res.Report.Regraded, err)
+		}
+		for _, p := range lines {
+			if tk.Answer(p.Gold) != gold[p.ID] {
+				t.Errorf("%s: %s %s is graded by %v, gold is %s", c.name, p.Role, p.ID, p.Gold, gold[p.ID])
+			}
+			if p.PromptTokens == 0 || p.AnswerTokens == 0 {
+				t.Errorf("%s: %s %s has %d and %d tokens", c.name, p.Role, p.ID, p.PromptTokens, p.AnswerTokens)
+			}
+		}
+	}
+	// A smaller exam is one exam for all.
+	o.Exam = 2
+	res, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range res.Report.Roles {
+		if role.Items != 2 {
+			t.Errorf("%s stands with %d items, want 2", role.Role, role.Items)
+		}
+	}
+}
+
+// TestExamineTwoModelsInOneFolder: the second model answers for itself, and the run of a student is nobody else's.
+func TestExamineTwoModelsInOneFolder(t *testing.T) {
+	o := tinyOptions(t)
+	e := ExamineOptions{Recipe: o.Recipe, Model: o.Teacher, Split: task.Val, Out: o.Out, Threads: 2}
+	answers := func() string {
+		t.Helper()
+		if _, err := Examine(context.Background(), e); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := report.ReadPredictions(filepath.Join(e.Out, report.PredictionsFile))
+		if err != nil || len(lines) != 6 {
+			t.Fatalf("%d lines, want 6: %v", len(lines), err)
+		}
+		text := ""
+		for _, p := range lines {
+			text += p.Key + p.Answer
+		}
+		return text
+	}
+	first := answers()
+	e.Model = o.Student
+	second := answers()
+	if e.Out = t.TempDir(); first == second || second != answers() {
+		t.Error("the second model's answers are not its own")
+	}
+	release, err := lockFolder(e.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Examine(context.Background(), e); err == nil || !strings.Contains(err.Error(), "another run") {
+		t.Errorf("in a locked folder: %v", err)
+	}
+	release()
+	if err := os.WriteFile(filepath.Join(e.Out, report.ManifestFile), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Examine(context.Background(), e); err == nil || !strings.Contains(err.Error(), "another folder") {
+		t.Errorf("in the folder of a run: %v", err)
+	}
+}
+
+// TestExamineGradesWhatHasGold: items without a right answer count for speed alone, and none but such is an error.
+func TestExamineGradesWhatHasGold(t *testing.T) {
+	o := tinyOptions(t)
+	e := ExamineOptions{Recipe: o.Recipe, Model: o.Teacher, Split: task.Val, Threads: 2}
+	whole, err := Examine(context.Background(), e)
+	if err != nil || whole.Graded != 6 {
+		t.Fatalf("%+v, %v", whole, err)
+	}
+	e.Recipe = changeRecipe(t, e.Recipe, "val.jsonl", `, "gold": {"colour": "blue", "sure": "no"}`, "")
+	part, err := Examine(context.Background(), e)
+	if err != nil || part.Items != 6 || part.Graded != 5 {
+		t.Fatalf("%+v, %v; want 5 of 6 graded", part, err)
+	}
+	right := whole.Fields["sure"].Exact * 6 // val-0 may be one of them
+	if got := part.Fields["sure"].Exact * 5; got < right-1.001 || got > right+0.001 {
+		t.Errorf("%.3f of 5 are right, of 6 it was %.3f", got, right)
+	}
+	e.Split = task.Train
+	if _, err := Examine(context.Background(), e); err == nil || !strings.Contains(err.Error(), "nothing to grade") {
+		t.Errorf("of the training pool: %v", err)
+	}
+}
