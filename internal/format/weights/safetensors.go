@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"retort/internal/compute/quant"
@@ -75,15 +76,40 @@ func (s *hfSource) leftOut(hf, name string) bool {
 	return strings.HasPrefix(hf, "model.layers.") && len(numbers) > 0 && numbers[0] >= s.layout.Layers
 }
 
+// describe gives stacked experts as far as they follow in number and are of one shape and type.
+func (s *hfSource) describe(name string) (Tensor, bool) {
+	parts := s.experts[name]
+	if parts == nil {
+		p := s.tensors[name]
+		if p == nil {
+			return Tensor{}, false
+		}
+		return Tensor{Name: name, Type: floatTypes[p.DType], Dims: p.Shape}, true
+	}
+	first, n := parts[0], 1
+	if first == nil {
+		return Tensor{Name: name, Dims: []int{0}}, true // a shape that fits nothing
+	}
+	for parts[n] != nil && parts[n].DType == first.DType && fits(parts[n].Shape, first.Shape) {
+		n++
+	}
+	return Tensor{Name: name, Type: floatTypes[first.DType], Dims: append([]int{n}, first.Shape...)}, true
+}
+
 func (s *hfSource) Tensor(name string) (Tensor, bool) {
+	t, ok := s.describe(name)
+	if !ok {
+		return t, false
+	}
 	if parts := s.experts[name]; parts != nil {
-		return stacked(name, parts), true
+		all := make([][]byte, t.Dims[0])
+		for i := range all {
+			all[i] = parts[i].Data()
+		}
+		t.Data = slices.Concat(all...)
+		return t, true
 	}
-	p := s.tensors[name]
-	if p == nil {
-		return Tensor{}, false
-	}
-	t := Tensor{Name: name, Type: floatTypes[p.DType], Dims: p.Shape, Data: p.Data()}
+	t.Data = s.tensors[name].Data()
 	if s.layout.Arch == "llama" {
 		switch {
 		case strings.HasSuffix(name, ".attn_q.weight"):
@@ -93,26 +119,6 @@ func (s *hfSource) Tensor(name string) (Tensor, bool) {
 		}
 	}
 	return t, true
-}
-
-// stacked lays experts behind one another, as long as they follow in number and are of one shape and type.
-func stacked(name string, parts map[int]*safetensors.Tensor) Tensor {
-	t := Tensor{Name: name}
-	first := parts[0]
-	if first == nil {
-		t.Dims = []int{0} // a shape that fits nothing
-		return t
-	}
-	n := 0
-	for ; ; n++ {
-		p := parts[n]
-		if p == nil || p.DType != first.DType || !fits(p.Shape, first.Shape) {
-			break
-		}
-		t.Data = append(t.Data, p.Data()...)
-	}
-	t.Type, t.Dims = floatTypes[first.DType], append([]int{n}, first.Shape...)
-	return t
 }
 
 // neighbours reorders the rows of each head so that the values that turn together, (i, i + d/2) in Hugging Face's llama,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,37 @@ func TestNeighbours(t *testing.T) {
 		}
 		if _, ok := s.Tensor("blk.0.attn_v.weight"); ok {
 			t.Error("a tensor that is not there")
+		}
+	}
+}
+
+// TestDescribeCopiesNothing: whether a tensor is there, and its shape, costs no more for a large one.
+func TestDescribeCopiesNothing(t *testing.T) {
+	const wide = 1 << 16
+	s, err := FromSafetensors(fileOf(t,
+		entry{"model.layers.0.self_attn.q_proj.weight", safetensors.F32, []int{4, wide}, 0},
+		entry{"model.layers.0.mlp.experts.0.up_proj.weight", safetensors.F32, []int{1, wide}, 0},
+		entry{"model.layers.0.mlp.experts.1.up_proj.weight", safetensors.F32, []int{1, wide}, 0},
+	), Layout{Arch: "llama", Layers: 1, Experts: 2, Heads: 2, KVHeads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, dims := range map[string][]int{"blk.0.attn_q.weight": {4, wide}, "blk.0.ffn_up_exps.weight": {2, 1, wide}} {
+		b := NewBinder(s)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		b.Has(name)
+		b.Tensor(name, 1, 2) // another shape
+		runtime.ReadMemStats(&after)
+		got := after.TotalAlloc - before.TotalAlloc
+		if got > 4096 {
+			t.Errorf("%s: to look at it took %d bytes", name, got)
+		}
+		if t2, ok := Describe(s, name); !ok || t2.Data != nil || !slices.Equal(t2.Dims, dims) {
+			t.Errorf("%s is described as %+v", name, t2)
+		}
+		if t2 := NewBinder(s).Tensor(name, dims...); len(t2.Data) != 4*t2.Elements() {
+			t.Errorf("%s: %d bytes", name, len(t2.Data))
 		}
 	}
 }

@@ -45,6 +45,16 @@ type Source interface {
 	Close() error
 }
 
+// Describe returns the tensor name of src without its data, which some sources copy when asked for it.
+func Describe(src Source, name string) (Tensor, bool) {
+	if s, ok := src.(interface{ describe(string) (Tensor, bool) }); ok {
+		return s.describe(name)
+	}
+	t, ok := src.Tensor(name)
+	t.Data = nil
+	return t, ok
+}
+
 // A Binder looks tensors up for a model and remembers what did not fit.
 type Binder struct {
 	src    Source
@@ -57,14 +67,14 @@ func NewBinder(src Source) *Binder { return &Binder{src: src, used: map[string]b
 
 // Has says whether there is a tensor of that name.
 func (b *Binder) Has(name string) bool {
-	_, ok := b.src.Tensor(name)
+	_, ok := Describe(b.src, name)
 	return ok
 }
 
 // Tensor returns the tensor name of shape dims. If it is missing, has another shape or cannot be decoded, that is
 // remembered for Err, and the result has no data: data that is there can be decoded.
 func (b *Binder) Tensor(name string, dims ...int) Tensor {
-	t, ok := b.src.Tensor(name)
+	t, ok := Describe(b.src, name)
 	b.used[name] = true
 	if !ok {
 		b.faults = append(b.faults, fmt.Sprintf("%s: missing, want shape %v", name, dims))
@@ -74,6 +84,7 @@ func (b *Binder) Tensor(name string, dims ...int) Tensor {
 		b.faults = append(b.faults, fmt.Sprintf("%s: shape %v, want %v", name, t.Dims, dims))
 		return Tensor{Name: name}
 	}
+	t, _ = b.src.Tensor(name)
 	if err := t.check(); err != nil {
 		b.Fault(name, err)
 		return Tensor{Name: name}

@@ -119,7 +119,7 @@ func narrowed(t quant.Type, data []byte) []byte {
 // the others as they are stored, unless that takes more than t.
 func (m *Model) addMerged(dst *gguf.Writer, t quant.Type) {
 	for _, name := range m.source.Names() {
-		src, _ := m.source.Tensor(name)
+		src, _ := weights.Describe(m.source, name)
 		_, changed := m.mergedRows(src)
 		typ := mergedType(src, changed, t)
 		dims := make([]int, len(src.Dims))

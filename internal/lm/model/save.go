@@ -7,6 +7,7 @@ import (
 
 	"retort/internal/compute/quant"
 	"retort/internal/format/gguf"
+	"retort/internal/format/weights"
 )
 
 // WriteGGUF writes the trainable tensors of m as a GGUF file at path. md gives everything but the tensors: that of
@@ -60,7 +61,7 @@ const ropeFreqs = "rope_freqs.weight"
 
 // stores says whether the file that m was made of has the tensor name.
 func (m *Model) stores(name string) bool {
-	_, ok := m.source.Tensor(name)
+	_, ok := weights.Describe(m.source, name)
 	return ok
 }
 
