@@ -20,7 +20,7 @@ func (o *evalOptions) runExam(ctx context.Context, name, recipe string, w, progr
 	}
 	bar := newProgress(progress)
 	e, err := distill.Examine(ctx, distill.ExamineOptions{Recipe: recipe, Data: o.data, Model: distill.Source{Path: path, Name: baseName(name)},
-		Split: o.split, Limit: o.limit, Out: o.out, Threads: o.threads, Progress: func(p distill.Progress) { bar.set(p.Phase, p.Done, p.Total, p.Note) }})
+		Split: o.split, Limit: o.limit, Out: o.out, Threads: o.threads, Progress: func(p distill.Progress) { bar.set("exam", p.Done, p.Total, p.Note) }})
 	bar.done()
 	if err != nil {
 		return err
