@@ -1,4 +1,4 @@
-// Package cost turns tokens, seconds and parameters into money, floating-point operations and bytes.
+// Package cost turns seconds and tokens into money.
 //
 // It measures nothing: every figure is arithmetic on what its caller measured and on a dated table of prices that people
 // can replace by their own. Open prices.yaml first.
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	_ "embed"
 
@@ -82,21 +81,6 @@ func Parse(text []byte) (t Table, err error) {
 		}
 	}
 	return t, nil
-}
-
-// Price finds a model's price by the end of its name, so that deepseek/deepseek-flash is deepseek-flash.
-func (t Table) Price(model string) (Price, bool) {
-	for _, p := range t.Models {
-		if model == p.Model || strings.HasSuffix(model, "/"+p.Model) {
-			return p, true
-		}
-	}
-	return Price{}, false
-}
-
-// Tokens is what a hosted model asks for these tokens, in dollars.
-func (p Price) Tokens(input, cached, output int64) float64 {
-	return (float64(input)*p.Input + float64(cached)*p.Cached + float64(output)*p.Output) / 1e6
 }
 
 // Seconds is what a machine of so many dollars an hour costs for that long.

@@ -15,32 +15,14 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 
 // TestPublished holds the arithmetic to figures published by others or written down in the notes.
 func TestPublished(t *testing.T) {
-	stages, hour := DeepSeekV3()
-	total := 0.0
-	for i, want := range []float64{5.328e6, 0.238e6, 0.01e6} {
-		near(t, stages[i].Name, stages[i].Hours*hour, want, 500)
-		total += stages[i].Hours * hour
-	}
-	near(t, "DeepSeek-V3", total, 5.576e6, 500)
-
 	near(t, "200 tokens/s on 2 vCPU", PerMillion(0.08, 200, 1), 0.11, 0.005)
 	near(t, "37 tokens/s on 2 vCPU", PerMillion(0.08, 37, 1), 0.60, 0.005)
 	near(t, "speed that meets deepseek-flash", SpeedFor(0.08, 0.60), 37, 0.1)
-	near(t, "AdamW of 135M, GB", float64(StateBytes(134_515_008))/1e9, 2.15, 0.05)
-	near(t, "V3, FLOP a token", TrainFLOP(37e9, 1, Full, false), 222e9, 1e9)
-	near(t, "LoRA with recompute", TrainFLOP(10, 10, LoRA, true), 600, 0)
-	near(t, "generation", GenerateFLOP(10, 10), 200, 0)
 }
 
 func TestTable(t *testing.T) {
-	table := Default()
-	p, ok := table.Price("deepseek/deepseek-flash")
-	if !ok {
-		t.Fatal("no price for deepseek-flash")
-	}
-	near(t, "a million of each", p.Tokens(1e6, 1e6, 1e6), 0.753, 1e-9)
-	if _, ok := table.Price("flash"); ok {
-		t.Error("half a name has a price")
+	if p := Default().Models; len(p) == 0 || p[0].Model != "deepseek-flash" || p[0].Output != 0.60 {
+		t.Errorf("prices %+v", p)
 	}
 	for in, want := range map[string]string{
 		"date: x\ncolour: red": "prices:2:", "machine: {hour: 1}": "no date", "date: x\nmachine: {hour: -1}": "machine.hour",

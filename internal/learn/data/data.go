@@ -63,8 +63,8 @@ type Loader struct {
 // StepsPerEpoch returns how many steps see every example once.
 func (l *Loader) StepsPerEpoch() int { return max(1, len(l.Examples)/max(l.Batch, 1)) }
 
-// Step returns the passes of step i. The examples that do not fill a last step of an epoch are left out of it;
-// another order leaves out others.
+// Step returns the passes of step i. The examples that do not fill a last step of an epoch are left out of it: others in
+// each epoch, but with Ordered always the last.
 func (l *Loader) Step(i int) []*Batch {
 	per := l.StepsPerEpoch()
 	epoch, at := i/per, i%per

@@ -8,7 +8,7 @@ import (
 	"retort/internal/learn/task/receipts"
 )
 
-// An Example is a text with the answer to learn from it: a teacher's verified answer, or gold where a role may see it.
+// An Example is a text with the answer to learn from it: a teacher's verified answer.
 type Example struct {
 	Text   string
 	Fields Fields

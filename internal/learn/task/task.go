@@ -1,8 +1,7 @@
 // Package task holds what a job is, without any model: its recipe, its items and splits, what a teacher and a student are
 // asked, how an answer is written, read, verified and graded, and the plain baselines that a student has to beat.
 //
-// It refuses to know models, tokens and training. Gold answers of the train pool are withheld unless the caller names the
-// one role that may see them. Open recipe.go first, then verify.go.
+// It refuses to know models, tokens and training. Gold answers of the train pool are never read. Open recipe.go first, then verify.go.
 package task
 
 import (
@@ -30,9 +29,6 @@ const (
 	Val   = "val"
 )
 
-// RoleGoldTrained is the one role that may see the gold of the train pool. A report shows it under this label.
-const RoleGoldTrained = "gold-trained"
-
 // A Task is a loaded recipe with its data at hand.
 type Task struct {
 	Recipe Recipe
@@ -43,9 +39,8 @@ type Task struct {
 	student  *prompt // student.prompt of the recipe
 	schema   *jsonschema.Schema
 	kinds    map[string]string // JSON type of each field, from the schema
-	items    map[string][]Item // with gold where known, except for the train pool of data that lies in files
+	items    map[string][]Item // with gold where known, except for the train pool
 	examples []Item
-	gold     func() ([]Item, error) // the train pool with its gold, read when asked for
 	dataHash string
 }
 
@@ -55,28 +50,13 @@ func (t *Task) Items(split string) ([]Item, error) {
 	if !ok {
 		return nil, fmt.Errorf("task %s: no split %q, want one of train, dev, val", t.Recipe.Name, split)
 	}
-	items = slices.Clone(items)
-	if split == Train {
-		for i := range items {
-			items[i].Gold = nil
-		}
-	}
-	return items, nil
+	return slices.Clone(items), nil
 }
 
 // ExamItems gives the items of a split that may be asked in an exam: those whose answers the prompt shows are left out.
 func (t *Task) ExamItems(split string) ([]Item, error) {
 	items, err := t.Items(split)
 	return slices.DeleteFunc(items, func(it Item) bool { return slices.Contains(t.Recipe.Teacher.Examples, it.ID) }), err
-}
-
-// TrainWithGold gives the train pool with its gold to the role that may see it: the upper line of a report, labelled
-// gold-trained. Any other role is refused.
-func (t *Task) TrainWithGold(role string) ([]Item, error) {
-	if role != RoleGoldTrained {
-		return nil, fmt.Errorf("task %s: role %q asked for the gold of the train pool; only %q may see it", t.Recipe.Name, role, RoleGoldTrained)
-	}
-	return t.gold()
 }
 
 // DataHash is the SHA-256 of all texts, and of the gold of all splits but train, in order.

@@ -146,6 +146,29 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestSnappedAnswerKeepsTheSchema: what the text writes in place of the teacher's value is judged like it.
+func TestSnappedAnswerKeepsTheSchema(t *testing.T) {
+	files := fstest.MapFS{
+		"recipe.yaml": {Data: []byte(strings.Replace(small, "name: company", "name: company\n    snap: true\n    pattern: '[A-Z. ]*'", 1) + "verify: [{check: schema}, {check: format}]\n")},
+		"prompt.md":   {Data: []byte("{{text}}")},
+		"schema.json": {Data: []byte(`{"type": "object", "properties": {"company": {"type": "string", "maxLength": 7}, "total": {"type": "string"}}, "required": ["company", "total"]}`)},
+	}
+	tk, err := parseTask(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, failed := range map[string]string{"A. B. C. 1.00": "schema", "A.B.C. 1.00": "", "a-b-c 1.00": "format"} {
+		v := tk.Verify(Item{Text: text}, []string{`{"company": "ABC", "total": "1.00"}`})
+		got := ""
+		if i := slices.IndexFunc(v.Verdicts, func(d Verdict) bool { return !d.OK }); i >= 0 {
+			got = v.Verdicts[i].Check
+		}
+		if got != failed || v.OK != (failed == "") {
+			t.Errorf("%q: refused by %q, want %q: %+v", text, got, failed, v)
+		}
+	}
+}
+
 func TestSnap(t *testing.T) {
 	const text = "ABC SDN BHD\nLOT 3, JALAN PELABUR 23/1,\n40300 SHAH ALAM, SELANGOR.\nTEL: 03"
 	for value, want := range map[string]string{
@@ -189,9 +212,6 @@ func TestJSONL(t *testing.T) {
 	train, _ := tk.Items(Train)
 	if len(train) != 2 || train[0].Gold != nil || train[1].ID != "train-3" {
 		t.Errorf("train = %+v", train)
-	}
-	if gold, err := tk.TrainWithGold(RoleGoldTrained); err != nil || gold[0].Gold["company"] != "X" {
-		t.Errorf("gold = %+v, %v", gold, err)
 	}
 	val, _ := tk.Items(Val)
 	if got := tk.Answer(val[0].Gold); got != `{"company": "Y", "total": 2.50}` {
@@ -240,9 +260,6 @@ func TestLedger(t *testing.T) {
 			t.Fatalf("the gold answer of %q fails: %+v", it.Text, v)
 		}
 	}
-	if _, err := tk.TrainWithGold("student"); err == nil {
-		t.Error("a student may see the gold of the train pool")
-	}
 	teacher, err := tk.Generate(SplitTeacher, 1, 10, true)
 	if err != nil || tk.Line(teacher[0]) != teacher[0].Text+"\n"+tk.Answer(teacher[0].Gold) {
 		t.Errorf("line %q, %v", tk.Line(teacher[0]), err)
@@ -258,12 +275,12 @@ func TestLinear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gold, err := tk.TrainWithGold(RoleGoldTrained)
+	gold, err := tk.Generate(Train, tk.Recipe.Data.Seed, 500, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var examples []Example
-	for _, it := range gold[:500] {
+	for _, it := range gold {
 		examples = append(examples, Example{it.Text, it.Gold})
 	}
 	b, err := tk.Baseline(examples, 1)
@@ -293,7 +310,8 @@ func TestLinear(t *testing.T) {
 // TestReceipts holds the real data to what is known of it: splits, missing gold, how often the gold value occurs, and that
 // regular expressions land in the region that receipts-upper-line.md gives for others (all four exact .03, total .44, date .97).
 func TestReceipts(t *testing.T) {
-	tk, err := Load("receipts", numtest.Shared(t, "data/tasks/receipts"))
+	dir := numtest.Shared(t, "data/tasks/receipts")
+	tk, err := Load("receipts", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,9 +326,10 @@ func TestReceipts(t *testing.T) {
 			}
 		}
 	}
-	gold, err := tk.TrainWithGold(RoleGoldTrained)
-	if err != nil || gold[33].Gold["total"] != "" || gold[104].Gold["address"] != "" {
-		t.Errorf("gold 033 total %q, 104 address %q: %v", gold[33].Gold["total"], gold[104].Gold["address"], err)
+	for id, field := range map[string]string{"033": "total", "104": "address"} {
+		if gold, err := receipts.ReadGold(dir, id); err != nil || gold[field] != "" {
+			t.Errorf("gold %s of %s is %q, %v; want none", field, id, gold[field], err)
+		}
 	}
 	val, _ := tk.Items(Val)
 	right := map[string]int{}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -77,17 +76,6 @@ type Verification struct {
 	Verdicts []Verdict `json:"verdicts"`
 }
 
-// Failed lists the fields that a verifier refused; an empty name stands for the answer as a whole.
-func (v Verification) Failed() []string {
-	var names []string
-	for _, d := range v.Verdicts {
-		if !d.OK && !slices.Contains(names, d.Field) {
-			names = append(names, d.Field)
-		}
-	}
-	return names
-}
-
 // Verify judges a teacher's answers to one item, at least one, by the recipe's checks in their order. Several answers are
 // reduced to the one that most of them agree on, compared loosely; ties go to the earlier answer.
 func (t *Task) Verify(it Item, answers []string) Verification {
@@ -120,24 +108,25 @@ func (t *Task) Verify(it Item, answers []string) Verification {
 	v := Verification{OK: true, Fields: parsed[bestAt]}
 	v.Verdicts = append(v.Verdicts, Verdict{Check: "parse", OK: true})
 	fields, repairs := t.repair(it, v.Fields)
+	fields = t.Snap(it, fields)
 	for _, c := range t.Recipe.Verify {
 		if c.Repair {
 			v.Verdicts = append(v.Verdicts, repairs[c]...)
 			continue
 		}
-		v.Verdicts = append(v.Verdicts, t.verdicts(c, it, answers[bestAt], fields, float64(best)/float64(len(answers)))...)
+		v.Verdicts = append(v.Verdicts, t.verdicts(c, it, answers[bestAt], v.Fields, fields, float64(best)/float64(len(answers)))...)
 	}
 	for _, d := range v.Verdicts {
 		v.OK = v.OK && d.OK
 	}
 	if v.OK {
-		v.Answer = t.Answer(t.Snap(it, fields))
+		v.Answer = t.Answer(fields)
 	}
 	return v
 }
 
 // repair runs the checks that may replace a value by what they know from the text, before all others: those judge the
-// repaired answer. The fields given stay as they are.
+// repaired and snapped answer. The fields given stay as they are.
 func (t *Task) repair(it Item, given Fields) (Fields, map[Check][]Verdict) {
 	fields, verdicts := maps.Clone(given), map[Check][]Verdict{}
 	for _, c := range t.Recipe.Verify {
@@ -156,10 +145,15 @@ func (t *Task) repair(it Item, given Fields) (Fields, map[Check][]Verdict) {
 	return fields, verdicts
 }
 
-func (t *Task) verdicts(c Check, it Item, answer string, fields Fields, share float64) []Verdict {
+// verdicts runs a check on an answer of which given were read and fields are to be learned.
+func (t *Task) verdicts(c Check, it Item, answer string, given, fields Fields, share float64) []Verdict {
 	switch c.Check {
 	case "schema":
-		return []Verdict{t.checkSchema(answer)}
+		v := t.checkSchema(answer)
+		if v.OK && !maps.Equal(given, fields) {
+			v = t.checkSchema(t.Answer(fields)) // a value taken from the text may be too long
+		}
+		return []Verdict{v}
 	case "agree":
 		return []Verdict{{Check: "agree", OK: share >= c.Share-1e-9, Reason: fmt.Sprintf("%.0f %% of the answers agree, want %.0f %%", 100*share, 100*c.Share)}}
 	}
