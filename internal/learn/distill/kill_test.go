@@ -3,6 +3,7 @@ package distill
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -14,7 +15,7 @@ import (
 const childEnv = "RETORT_DISTILL_CHILD"
 
 // childPause makes each unit of the child's work long enough to be killed in.
-const childPause = 30 * time.Millisecond
+const childPause = 10 * time.Millisecond
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(childEnv); text != "" {
@@ -35,13 +36,18 @@ func child(text string) int {
 		return 3
 	}
 	o := Options{Recipe: "testdata/colours", Teacher: Source{Path: c.Teacher}, Student: Source{Path: c.Student}, Out: c.Out, Seed: c.Seed, Threads: 2, Width: 3,
-		Progress: func(Progress) { time.Sleep(childPause) }}
+		Progress: func(Progress) {
+			os.Stdout.WriteString(".") // tells the parent that a unit is done
+			time.Sleep(childPause)
+		}}
 	if _, err := Run(context.Background(), o); err != nil {
 		os.Stderr.WriteString(err.Error() + "\n")
 		return 1
 	}
 	return 0
 }
+
+const wantKills = 10
 
 // TestKilledAnywhereIsTheSame kills a run ten times with SIGKILL and compares what it comes to with a run that was
 // left alone: the same predictions and losses, no question asked twice.
@@ -58,33 +64,35 @@ func TestKilledAnywhereIsTheSame(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(5, 5))
 	kills := 0
-	for range 100 {
+	for ended := false; !ended; {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 		cmd.Stderr = os.Stderr
+		units, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
-		after := time.Hour
-		if kills < 10 {
-			after = time.Duration(60+rng.IntN(300)) * time.Millisecond
+		if kills < wantKills {
+			// After some units, and somewhere inside of the next: that does not depend on how fast the machine is.
+			_, err = io.CopyN(io.Discard, units, int64(1+rng.IntN(6)))
+			time.Sleep(time.Duration(rng.Int64N(int64(3 * childPause))))
+		} else {
+			_, err = io.Copy(io.Discard, units)
 		}
-		select {
-		case err = <-ended:
-			if err != nil {
-				t.Fatalf("after %d kills: %v", kills, err)
-			}
-		case <-time.After(after):
+		if ended = err == io.EOF || kills == wantKills; !ended {
 			cmd.Process.Kill()
-			<-ended
 			kills++
-			continue
 		}
-		break
+		if err := cmd.Wait(); ended && err != nil {
+			t.Fatalf("after %d kills: %v", kills, err)
+		}
 	}
-	t.Logf("killed %d times", kills)
+	if kills != wantKills {
+		t.Errorf("killed %d times before the end, want %d: the test saw too little", kills, wantKills)
+	}
 	if got, want := settle(t, o.Out).text(), settle(t, whole.Out).text(); got != want {
 		t.Errorf("after %d kills:\n%s\nwant\n%s", kills, got, want)
 	}

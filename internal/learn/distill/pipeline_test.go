@@ -16,6 +16,7 @@ import (
 	"retort/internal/compute/tensor"
 	"retort/internal/format/gguf"
 	"retort/internal/learn/report"
+	"retort/internal/learn/teacher"
 	"retort/internal/learn/train"
 	"retort/internal/lm/model"
 )
@@ -136,6 +137,20 @@ func TestRunLeavesEverything(t *testing.T) {
 	first := settle(t, o.Out)
 	if len(first.Losses) != 9 || first.Asked != 24 || len(first.Predictions) != 3*6 {
 		t.Errorf("%d steps, %d teacher answers, %d predictions; want 9, 24, 18", len(first.Losses), first.Asked, len(first.Predictions))
+	}
+	// The shares of questions that were asked three at a time do not add up to more than there was.
+	cache, err := teacher.OpenCache(filepath.Join(o.Out, teacherFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shares := 0.0
+	for c := range cache.All() {
+		shares += c.TimeMS / 1000
+	}
+	cache.Close()
+	st, err := openState(filepath.Join(o.Out, stateFile))
+	if err != nil || !(shares > 0 && shares <= st.Seconds["teach"]) {
+		t.Errorf("the answers took %v s, the phase %v s (%v)", shares, st.Seconds["teach"], err)
 	}
 	// The same command has nothing left to do, and the report recomputes from its files.
 	if _, err := Run(context.Background(), o); err != nil {

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"os"
 )
 
@@ -28,7 +30,7 @@ type Cached struct {
 	PromptTokens int     `json:"prompt_tokens"`
 	CachedTokens int     `json:"cached_tokens"`
 	AnswerTokens int     `json:"answer_tokens"`
-	TimeMS       float64 `json:"time_ms"`
+	TimeMS       float64 `json:"time_ms"` // its share, as Answer.Time
 }
 
 // Key is the hash of what decides an answer: the model, the question as the model is shown it (Form.Sent) and the bound
@@ -85,6 +87,9 @@ func (c *Cache) Get(key string) (Cached, bool) {
 	a, ok := c.answers[key]
 	return a, ok
 }
+
+// All gives every answer, in no order.
+func (c *Cache) All() iter.Seq[Cached] { return maps.Values(c.answers) }
 
 // Put keeps an answer. Its line is one write: a killed process leaves it whole or torn, never mixed.
 func (c *Cache) Put(a Cached) error {

@@ -122,7 +122,7 @@ type Answer struct {
 	PromptTokens int
 	CachedTokens int // of PromptTokens, those computed for a question before
 	AnswerTokens int
-	Time         time.Duration // of this question alone, or its share of the time where several were asked at once
+	Time         time.Duration // its share: at any moment the questions at work share the time evenly, so that all shares add up to the whole
 	Finish       generate.Finish
 }
 
@@ -136,7 +136,14 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	sizes := map[int]int{}
+	sizes, shares, last := map[int]int{}, map[int]time.Duration{}, time.Now()
+	share := func() {
+		now := time.Now()
+		for i := range shares {
+			shares[i] += now.Sub(last) / time.Duration(len(shares))
+		}
+		last = now
+	}
 	count := 0
 	err := l.engine.GenerateAll(ctx, seqs, func() (generate.Request, bool) {
 		q, ok := next()
@@ -148,7 +155,8 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 			cancel(err)
 			return generate.Request{}, false
 		}
-		sizes[count] = len(prompt)
+		share()
+		sizes[count], shares[count] = len(prompt), 0
 		count++
 		req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.Tok.IsEOG(int(id)) },
 			Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}}
@@ -157,6 +165,7 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 		}
 		return req, true
 	}, func(i int, r generate.Result) {
+		share()
 		if r.Err != nil {
 			cancel(fmt.Errorf("question %d: %w", i+1, r.Err))
 			return
@@ -165,8 +174,9 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 		for _, id := range r.Tokens {
 			text = l.Tok.AppendToken(text, int(id))
 		}
-		a := Answer{Text: string(text), PromptTokens: sizes[i], CachedTokens: r.Reused, AnswerTokens: len(r.Tokens), Time: r.Prefill + r.Decode, Finish: r.Finish}
+		a := Answer{Text: string(text), PromptTokens: sizes[i], CachedTokens: r.Reused, AnswerTokens: len(r.Tokens), Time: shares[i], Finish: r.Finish}
 		delete(sizes, i)
+		delete(shares, i)
 		if err := done(i, a); err != nil {
 			cancel(err)
 		}
