@@ -20,13 +20,14 @@ func TestResumeAfterCancel(t *testing.T) {
 	data := model(t, 40_000, 1)
 	rng := rand.New(rand.NewPCG(7, 7))
 	for i := range 12 {
-		at := rng.Int64N(int64(len(data)))
+		at := 1 + rng.Int64N(int64(len(data)-1))
 		t.Run(fmt.Sprint(i, "@", at), func(t *testing.T) {
 			h, s := newFakeHub(t), newStore(t)
 			h.add("acme/tiny", "tiny-Q4_K_M.gguf", data)
 			h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
 				if n == 1 {
-					w.(*countingWriter).pause = 200 * time.Microsecond
+					c := w.(*countingWriter)
+					c.hold, c.holds = r.Context().Done(), at // the client has it all when it cancels, and no more
 				}
 				return false
 			}
@@ -135,7 +136,7 @@ func TestStalledBody(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
 	h.images["tiny:1b"] = data
 	o := h.options()
-	o.StallTimeout, o.Tries = 80*time.Millisecond, 2
+	o.StallTimeout, o.Tries = time.Second, 2 // what a busy machine takes for the second request
 	h.serve = func(w http.ResponseWriter, r *http.Request, _ []byte, n int) bool {
 		if n == 1 {
 			stall(w, r, 20_000)
@@ -155,12 +156,9 @@ func TestStalledBody(t *testing.T) {
 		<-r.Context().Done() // not even a header
 		return true
 	}
-	begin := time.Now()
+	o.StallTimeout = 20 * time.Millisecond
 	if _, err := s.Pull(t.Context(), "tiny:1b", o); !errors.Is(err, errStalled) {
 		t.Errorf("silent server: %v", err)
-	}
-	if d := time.Since(begin); d > 2*time.Second {
-		t.Errorf("gave up after %v", d)
 	}
 }
 

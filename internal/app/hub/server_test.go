@@ -205,12 +205,23 @@ type countingWriter struct {
 	left  int64 // bytes before the cut, when cut is set
 	cut   bool
 	pause time.Duration // before every 4 KiB
+
+	hold  <-chan struct{} // if not nil, the body waits for it
+	holds int64           // after so many bytes
 }
 
 func (c *countingWriter) Write(p []byte) (int, error) {
 	total := 0
 	for len(p) > 0 {
 		n := min(len(p), 4<<10)
+		if c.hold != nil {
+			if c.holds <= 0 {
+				http.NewResponseController(c.ResponseWriter).Flush()
+				<-c.hold
+			}
+			n = int(min(int64(n), max(c.holds, 1)))
+			c.holds -= int64(n)
+		}
 		if c.pause > 0 {
 			time.Sleep(c.pause)
 		}
