@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -43,9 +44,15 @@ type edge struct {
 	b    byte
 }
 
-func newMatcher(tokens []addedToken, longest bool) matcher {
+// maxAdded bounds the text of an added token, in bytes: a search looks at that many bytes at each place of the input.
+const maxAdded = 256
+
+func newMatcher(tokens []addedToken, longest bool) (matcher, error) {
 	m := matcher{tokens: tokens, longest: longest, next: map[edge]int32{}, leaf: map[int32]int{}}
 	for i, t := range tokens {
+		if len(t.text) > maxAdded {
+			return m, fmt.Errorf("added token %d has %d bytes, want at most %d", t.id, len(t.text), maxAdded)
+		}
 		m.root[t.text[0]] = true
 		node := int32(0)
 		for j := range len(t.text) {
@@ -59,7 +66,7 @@ func newMatcher(tokens []addedToken, longest bool) matcher {
 		}
 		m.leaf[node] = i
 	}
-	return m
+	return m, nil
 }
 
 // fragment is a stretch of the input: an added token, or text with id none.
@@ -68,7 +75,7 @@ type fragment struct {
 	text string
 }
 
-// hit is a place where an added token matches.
+// hit is a place where an added token matches, the white space that it takes included.
 type hit struct {
 	start, end int
 	token      *addedToken
@@ -90,18 +97,11 @@ func (m *matcher) partition(text string, o Options, normalize func(piece string)
 
 // cut is partition with the tokens that are matched in normalized text, or with the others.
 func (m *matcher) cut(text string, o Options, normalized bool) []fragment {
-	hits := m.hits(text, o, normalized)
-	if len(hits) == 0 {
-		if text == "" {
-			return nil
-		}
-		return []fragment{{none, text}}
-	}
+	choose := m.leftmost
 	if m.longest {
-		hits = chooseLongest(text, hits)
-	} else {
-		hits = chooseLeftmost(text, hits)
+		choose = m.longestFirst
 	}
+	hits := choose(text, func(t *addedToken) bool { return t.normalized == normalized && t.allowed(o) })
 	var out []fragment
 	at := 0
 	for _, h := range hits {
@@ -117,49 +117,70 @@ func (m *matcher) cut(text string, o Options, normalized bool) []fragment {
 	return out
 }
 
-// hits are all matches of all tokens that o allows, overlapping ones too, by their start.
-func (m *matcher) hits(text string, o Options, normalized bool) (hits []hit) {
-	for i := range len(text) {
-		if !m.root[text[i]] {
-			continue
+// prefix returns the longest token that text starts with and ok allows, or nil.
+func (m *matcher) prefix(text string, ok func(*addedToken) bool) (longest *addedToken) {
+	if text == "" || !m.root[text[0]] {
+		return nil
+	}
+	node := int32(0)
+	for j := range len(text) {
+		next, inTrie := m.next[edge{node, text[j]}]
+		if !inTrie {
+			break
 		}
-		node, ok := int32(0), true
-		for j := i; j < len(text); j++ {
-			if node, ok = m.next[edge{node, text[j]}]; !ok {
-				break
-			}
-			if k, ok := m.leaf[node]; ok {
-				if t := &m.tokens[k]; t.normalized == normalized && t.allowed(o) {
-					hits = append(hits, hit{i, j + 1, t})
-				}
-			}
+		node = next
+		if k, end := m.leaf[node]; end && ok(&m.tokens[k]) {
+			longest = &m.tokens[k]
 		}
 	}
-	return hits
+	return longest
 }
 
-// chooseLongest takes hits as llama.cpp does: token after token, the longest text first, each from the left in what is
+// longestFirst chooses as llama.cpp does: token after token, the longest text first, each from the left in what is
 // still text. White space that a token takes is no text any more. The result is in order.
-func chooseLongest(text string, hits []hit) []hit {
-	slices.SortStableFunc(hits, func(a, b hit) int {
-		return cmp.Or(cmp.Compare(len(b.token.text), len(a.token.text)), cmp.Compare(a.token.id, b.token.id))
-	})
-	taken := make([]bool, len(text))
-	chosen := hits[:0]
-	for _, h := range hits {
-		if slices.Contains(taken[h.start:h.end], true) {
-			continue
+//
+// Of the tokens that match at one place it looks at the longest first, and at the next one only where that has no room.
+func (m *matcher) longestFirst(text string, ok func(*addedToken) bool) (chosen []hit) {
+	type place struct {
+		start int
+		token *addedToken
+	}
+	var byLength [maxAdded + 1][]place
+	note := func(start, end int) {
+		if t := m.prefix(text[start:end], ok); t != nil {
+			byLength[len(t.text)] = append(byLength[len(t.text)], place{start, t})
 		}
-		for h.token.lstrip && h.start > 0 && !taken[h.start-1] && isSpaceASCII(text[h.start-1]) {
-			h.start--
+	}
+	for i := range len(text) {
+		note(i, len(text))
+	}
+	var taken []bool // nil as long as nothing matched
+	for length := maxAdded; length > 0; length-- {
+		places := byLength[length]
+		if len(places) > 0 && taken == nil {
+			taken = make([]bool, len(text))
 		}
-		for h.token.rstrip && h.end < len(text) && !taken[h.end] && isSpaceASCII(text[h.end]) {
-			h.end++
+		slices.SortFunc(places, func(a, b place) int {
+			return cmp.Or(cmp.Compare(a.token.id, b.token.id), cmp.Compare(a.start, b.start))
+		})
+		for _, p := range places {
+			h := hit{p.start, p.start + length, p.token}
+			if free := slices.Index(taken[h.start:h.end], true); free >= 0 {
+				note(h.start, h.start+free)
+				continue
+			}
+			for h.token.lstrip && h.start > 0 && !taken[h.start-1] && isSpaceASCII(text[h.start-1]) {
+				h.start--
+			}
+			for h.token.rstrip && h.end < len(text) && !taken[h.end] && isSpaceASCII(text[h.end]) {
+				h.end++
+			}
+			for i := h.start; i < h.end; i++ {
+				taken[i] = true
+			}
+			chosen = append(chosen, h)
 		}
-		for i := h.start; i < h.end; i++ {
-			taken[i] = true
-		}
-		chosen = append(chosen, h)
+		byLength[length] = nil
 	}
 	slices.SortFunc(chosen, func(a, b hit) int { return a.start - b.start })
 	return chosen
@@ -167,30 +188,28 @@ func chooseLongest(text string, hits []hit) []hit {
 
 func isSpaceASCII(b byte) bool { return b == ' ' || '\t' <= b && b <= '\r' }
 
-// chooseLeftmost takes hits as HF tokenizers does: the first, of those that start there the longest, then on behind it. A
-// token that must be a word of its own and is not still hides what it overlaps.
-func chooseLeftmost(text string, hits []hit) []hit {
-	chosen := hits[:0]
-	at, taken := 0, 0 // where the search goes on; up to where the text is used up, white space included
-	for i := 0; i < len(hits); {
-		h := hits[i]
-		for i++; i < len(hits) && hits[i].start == h.start; i++ { // the longest comes last
-			h = hits[i]
-		}
-		if h.start < at {
+// leftmost chooses as HF tokenizers does: the first, of those that start there the longest, then on behind it. A token
+// that must be a word of its own and is not still hides what it overlaps.
+func (m *matcher) leftmost(text string, ok func(*addedToken) bool) (chosen []hit) {
+	taken := 0 // up to where the text is used up, white space included
+	for at := 0; at < len(text); {
+		t := m.prefix(text[at:], ok)
+		if t == nil {
+			at++
 			continue
 		}
+		h := hit{at, at + len(t.text), t}
 		at = h.end
-		if h.token.singleWord && (touchesWord(text[:h.start], true) || touchesWord(text[h.end:], false)) {
+		if t.singleWord && (touchesWord(text[:h.start], true) || touchesWord(text[h.end:], false)) {
 			continue
 		}
 		if h.start < taken {
 			continue
 		}
-		if h.token.lstrip {
-			h.start = max(taken, len(strings.TrimRightFunc(text[:h.start], unicode.IsSpace)))
+		if t.lstrip {
+			h.start = taken + len(strings.TrimRightFunc(text[taken:h.start], unicode.IsSpace))
 		}
-		if h.token.rstrip {
+		if t.rstrip {
 			h.end = len(text) - len(strings.TrimLeftFunc(text[h.end:], unicode.IsSpace))
 		}
 		taken = h.end

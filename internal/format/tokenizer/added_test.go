@@ -1,6 +1,9 @@
 package tokenizer
 
 import (
+	"cmp"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +25,15 @@ func tokens(texts ...string) (added []addedToken) {
 		added = append(added, addedToken{id: int32(i), text: s, control: strings.Contains(s, "|")})
 	}
 	return added
+}
+
+func mustMatcher(t *testing.T, tokens []addedToken, longest bool) matcher {
+	t.Helper()
+	m, err := newMatcher(tokens, longest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 func TestPartition(t *testing.T) {
@@ -51,7 +63,7 @@ func TestPartition(t *testing.T) {
 			[]string{"{the}", " other the_ ", "{the}"}},
 		{"nothing", tokens("<b>"), true, all, "", nil},
 	} {
-		m := newMatcher(test.tokens, test.longest)
+		m := mustMatcher(t, test.tokens, test.longest)
 		if got := pieces(&m, test.text, test.o); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %q became %q, want %q", test.name, test.text, got, test.want)
 		}
@@ -60,7 +72,7 @@ func TestPartition(t *testing.T) {
 
 // TestNormalizedTokens: a token that is matched in normalized text is found after the others and after normalization.
 func TestNormalizedTokens(t *testing.T) {
-	m := newMatcher([]addedToken{{id: 1, text: "A", normalized: true}, {id: 2, text: "a"}}, false)
+	m := mustMatcher(t, []addedToken{{id: 1, text: "A", normalized: true}, {id: 2, text: "a"}}, false)
 	var got []int32
 	for _, f := range m.partition("bcA", Options{Special: true}, strings.ToUpper) {
 		got = append(got, f.id)
@@ -94,5 +106,96 @@ func TestUserTextNeverBecomesControl(t *testing.T) {
 		if got := tok.Encode(mark, Options{Special: true}); !slices.Equal(got, []int{want}) {
 			t.Errorf("%q with Special became %v, want [%d]", mark, got, want)
 		}
+	}
+}
+
+// slowLongest is llama.cpp's way by its definition: token after token over the whole text.
+func slowLongest(tokens []addedToken, text string) (chosen []hit) {
+	tokens = slices.Clone(tokens)
+	slices.SortFunc(tokens, func(a, b addedToken) int { return cmp.Or(len(b.text)-len(a.text), int(a.id-b.id)) })
+	taken := make([]bool, len(text))
+	free := func(i int) bool { return i >= 0 && i < len(text) && !taken[i] }
+	for k := range tokens {
+		token := &tokens[k]
+		for i := range len(text) {
+			h := hit{i, i + len(token.text), token}
+			if !strings.HasPrefix(text[i:], token.text) || slices.Contains(taken[h.start:h.end], true) {
+				continue
+			}
+			for token.lstrip && free(h.start-1) && isSpaceASCII(text[h.start-1]) {
+				h.start--
+			}
+			for token.rstrip && free(h.end) && isSpaceASCII(text[h.end]) {
+				h.end++
+			}
+			for j := h.start; j < h.end; j++ {
+				taken[j] = true
+			}
+			chosen = append(chosen, h)
+		}
+	}
+	slices.SortFunc(chosen, func(a, b hit) int { return a.start - b.start })
+	return chosen
+}
+
+// TestLongestFirst: what is chosen is what trying every token everywhere chooses.
+func TestLongestFirst(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	word := func(n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = "aab "[rng.IntN(4)]
+		}
+		return string(b)
+	}
+	for range 2000 {
+		var added []addedToken
+		seen := map[string]bool{}
+		for id := range int32(1 + rng.IntN(8)) {
+			text := word(1 + rng.IntN(6))
+			if !seen[text] {
+				added = append(added, addedToken{id: id, text: text, lstrip: rng.IntN(4) == 0, rstrip: rng.IntN(4) == 0})
+			}
+			seen[text] = true
+		}
+		rng.Shuffle(len(added), func(i, j int) { added[i], added[j] = added[j], added[i] })
+		m, text := mustMatcher(t, added, true), word(rng.IntN(40))
+		got, want := m.longestFirst(text, func(*addedToken) bool { return true }), slowLongest(added, text)
+		same := func(a, b hit) bool { return a.start == b.start && a.end == b.end && a.token.id == b.token.id }
+		if !slices.EqualFunc(got, want, same) {
+			t.Fatalf("%+v in %q: %v, want %v", added, text, got, want)
+		}
+	}
+}
+
+// TestAddedTokensTakeBoundedWork: many tokens that match everywhere cost memory in proportion to the text, and none is
+// so long that looking for it everywhere takes long.
+func TestAddedTokensTakeBoundedWork(t *testing.T) {
+	var runs []string
+	for n := 2; n <= 32; n++ {
+		runs = append(runs, strings.Repeat(" ", n))
+	}
+	text := strings.Repeat(" ", 1<<16) + strings.Repeat("b ", 1<<15)
+	for _, longest := range []bool{true, false} {
+		m := mustMatcher(t, tokens(runs...), longest)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := m.partition(text, Options{}, func(s string) string { return s })
+		runtime.ReadMemStats(&after)
+		if n := 1 << 16 / 32; len(got) != n+1 || got[n-1].text != runs[30] || got[n].id != none {
+			t.Errorf("longest %v: %d fragments, want %d of 32 spaces and one", longest, len(got), n)
+		}
+		// A place takes 16 bytes, and slices grow by a quarter or more: twice and again.
+		if took := after.TotalAlloc - before.TotalAlloc; took > 100*uint64(len(text)) {
+			t.Errorf("longest %v: %d bytes for a text of %d", longest, took, len(text))
+		}
+	}
+	if _, err := newMatcher(tokens(strings.Repeat("a", maxAdded)+"b"), true); err == nil || !strings.Contains(err.Error(), "added token 0 has 257 bytes, want at most 256") {
+		t.Errorf("a token of 257 bytes: %v", err)
+	}
+	// White space that a token takes to its left is looked at once.
+	m := mustMatcher(t, []addedToken{{id: 1, text: "  ", lstrip: true}}, false)
+	if got := m.partition(strings.Repeat(" ", 1<<19), Options{}, func(s string) string { return s }); len(got) != 1<<18 {
+		t.Errorf("%d fragments, want %d", len(got), 1<<18)
 	}
 }

@@ -200,8 +200,8 @@ func (t *Tokenizer) loadTokens(md *gguf.Metadata, how spelling) error {
 			added = append(added, addedToken{id: int32(id), text: text, control: k != userDefined})
 		}
 	}
-	t.added = newMatcher(added, true)
-	return nil
+	t.added, err = newMatcher(added, true)
+	return err
 }
 
 func loadScores(md *gguf.Metadata, n int) ([]float32, error) {

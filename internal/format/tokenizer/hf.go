@@ -188,8 +188,8 @@ func (t *Tokenizer) hfVocabulary(f *hfFile, spelled spelling) error {
 	if t.vocabulary, err = newVocabulary(texts, kinds, spelled); err != nil {
 		return err
 	}
-	t.added = newMatcher(added, false)
-	return nil
+	t.added, err = newMatcher(added, false)
+	return err
 }
 
 // hfSize is how many ids there are, and gives added tokens that are in the model's vocabulary its ids.
