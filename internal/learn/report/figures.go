@@ -22,6 +22,8 @@ type Report struct {
 	Disagreements []Disagreement `json:"disagreements,omitempty"`
 	Loss          []LossPoint    `json:"loss,omitempty"`
 	Manifest      *Manifest      `json:"manifest"`
+
+	enough map[string]bool // roles without training that would do as well as the teacher
 }
 
 // A Score is a share of right answers with its Wilson interval of 95 %.
@@ -108,6 +110,10 @@ func figures(m *Manifest, predictions []Prediction, loss []LossPoint) *Report {
 	if len(student) > 0 && len(byRole[RoleTeacher]) > 0 {
 		r.Agreement = agree(m, student, byRole[RoleTeacher])
 		r.Disagreements = disagreements(m, student, byRole[RoleTeacher], 12)
+	}
+	r.enough = map[string]bool{}
+	for _, role := range []string{RoleBase, RoleBaseline} {
+		r.enough[role] = enough(m, byRole[role], byRole[RoleTeacher])
 	}
 	r.Money = r.money()
 	r.Verdict = r.judge()

@@ -59,6 +59,21 @@ func compare(m *Manifest, student, other []Prediction, name string) Pair {
 	return pair
 }
 
+// enough says whether a role gets something right and is not shown to be worse than the teacher.
+func enough(m *Manifest, role, teacher []Prediction) bool {
+	rights, alone, teacherAlone := 0, 0, 0
+	for _, two := range matched(role, teacher) {
+		if two[0].Gold == nil {
+			continue
+		}
+		r, t := right(m, two[0]), right(m, two[1])
+		rights += count(r)
+		alone += count(r && !t)
+		teacherAlone += count(t && !r)
+	}
+	return rights > 0 && (alone >= teacherAlone || McNemar(alone, teacherAlone) >= significance)
+}
+
 func right(m *Manifest, p Prediction) bool {
 	if m.Metric == "exact" {
 		return p.Exact

@@ -206,7 +206,8 @@ func TestVerdicts(t *testing.T) {
 		{"level", map[string]int{RoleTeacher: 10, RoleStudent: 10, RoleBaseline: 70}, Level, "cannot be told apart"},
 		{"baseline ahead", map[string]int{RoleTeacher: 10, RoleStudent: 40, RoleBaseline: 10}, DoNot, "the plain baseline is enough"},
 		{"baseline near", map[string]int{RoleTeacher: 10, RoleStudent: 25, RoleBaseline: 26}, DoNot, "Do not distil"},
-		{"base near", map[string]int{RoleTeacher: 10, RoleStudent: 30, RoleBaseline: 80, RoleBase: 20}, DoNot, "as it came is enough"},
+		{"base near", map[string]int{RoleTeacher: 10, RoleStudent: 30, RoleBaseline: 80, RoleBase: 11}, DoNot, "as it came is enough"},
+		{"both fail", map[string]int{RoleTeacher: 10, RoleStudent: 100, RoleBaseline: 90}, DoNot, "does not beat the plain baseline"},
 		{"no student", map[string]int{RoleTeacher: 10}, Unfinished, "has not sat the exam"},
 		{"no teacher", map[string]int{RoleStudent: 10}, Unfinished, "no item"},
 		{"nothing", nil, Unfinished, "has not sat"},
@@ -226,6 +227,30 @@ func TestVerdicts(t *testing.T) {
 		}
 		if _, err := renderHTML(r); err != nil {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestEnough: nothing right is never enough, and chance alone shows nothing.
+func TestEnough(t *testing.T) {
+	lines := func(rights ...bool) (out []Prediction) {
+		for i, r := range rights {
+			out = append(out, Prediction{ID: fmt.Sprint(i), Gold: task.Fields{}, Exact: r, Loose: r})
+		}
+		return out
+	}
+	m := &Manifest{Metric: "exact"}
+	for _, c := range []struct {
+		role, teacher []Prediction
+		want          bool
+	}{
+		{lines(false, false), lines(false, false), false},
+		{lines(true, false), lines(true, true), true},
+		{lines(true, false, false, false, false, false, false), lines(true, true, true, true, true, true, true), false},
+		{lines(true), nil, false}, // no item in common
+	} {
+		if got := enough(m, c.role, c.teacher); got != c.want {
+			t.Errorf("%v against %v: %v, want %v", c.role, c.teacher, got, c.want)
 		}
 	}
 }

@@ -69,7 +69,8 @@ func (r *Report) unfinished(haveStudent bool) Verdict {
 	return v
 }
 
-// simpler reports whether the baseline, or the student before training, is not shown to be worse than the student.
+// simpler reports whether the baseline, or the student before training, is not shown to be worse than the student. It is
+// enough only where it is not shown to be worse than the teacher either.
 func (r *Report) simpler() (Verdict, bool) {
 	for _, c := range []struct{ role, enough, what string }{
 		{RoleBaseline, "the plain baseline is enough", "the plain baseline"},
@@ -81,9 +82,12 @@ func (r *Report) simpler() (Verdict, bool) {
 		}
 		v := Verdict{Kind: DoNot}
 		scores := fmt.Sprintf("%s against the student's %s", percent(r.share(c.role)), percent(r.share(RoleStudent)))
-		if pair.Difference <= 0 {
+		switch {
+		case pair.Difference <= 0 && r.enough[c.role]:
 			v.Headline = fmt.Sprintf("Do not distil: %s, %s.", c.enough, scores)
-		} else {
+		case pair.Difference <= 0:
+			v.Headline = fmt.Sprintf("Do not distil on this evidence: the student does not beat %s, %s.", c.what, scores)
+		default:
 			v.Headline = fmt.Sprintf("Do not distil on this evidence: the student is not shown to beat %s, %s.", c.what, scores)
 		}
 		v.Says = []string{evidence(pair, c.what)}
