@@ -87,7 +87,7 @@ func (r *run) examModel(ctx context.Context, items, all []task.Item, role string
 		return err
 	}
 	defer l.Close()
-	key := func(it task.Item) string { return teacher.Key(l.SHA256, l.Sent(r.question(role, it)), r.task.Schema) }
+	key := func(it task.Item) string { return r.examKey(source{l.SHA256, l.Form}, role, it) }
 	w, err := r.openExam(role, all, key)
 	if err != nil {
 		return err
@@ -130,6 +130,11 @@ func (r *run) question(role string, it task.Item) teacher.Question {
 		q.Message = r.task.Prompt(it)
 	}
 	return q
+}
+
+// examKey is the hash of what decides a model's answer to it.
+func (r *run) examKey(s source, role string, it task.Item) string {
+	return teacher.Key(s.sum, s.form.Sent(r.question(role, it)), r.task.Schema)
 }
 
 // graded is p as the answer to it.

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"retort/internal/format/gguf"
 	"retort/internal/learn/data"
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
+	"retort/internal/learn/teacher"
 	"retort/internal/lm/model"
 )
 
@@ -138,5 +140,77 @@ func TestAnswersAreKeptByWhatWasAsked(t *testing.T) {
 		if student, _ := res.Report.Role(report.RoleStudent); student.Items != 6 {
 			t.Errorf("%s: the student answered %d items", c.name, student.Items)
 		}
+	}
+}
+
+// TestBudgetReservesTheExam: teaching and training share what the teacher's exam leaves.
+func TestBudgetReservesTheExam(t *testing.T) {
+	for _, c := range []struct {
+		spent   float64
+		reserve time.Duration
+		over    bool
+	}{{40, 0, false}, {40, 30 * time.Second, true}, {34, 30 * time.Second, false}, {50, 0, true}} {
+		r := &run{o: Options{Budget: 100 * time.Second}, reserve: c.reserve, state: &state{Seconds: map[string]float64{"teach": c.spent}}}
+		if got := r.over(teachShare); got != c.over {
+			t.Errorf("%v s of 100 spent, %v reserved: over %v, want %v", c.spent, c.reserve, got, c.over)
+		}
+	}
+	o := tinyOptions(t)
+	o.Budget = time.Hour
+	r := looked(t, o)
+	cache, err := teacher.OpenCache(filepath.Join(o.Out, teacherFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	asks := r.asks(r.learned)
+	for i, c := range []teacher.Cached{{TimeMS: 9e4, Alone: true}, {TimeMS: 2e4, Alone: true}, {TimeMS: 1000}} {
+		c.Key = asks[i].key
+		if err := cache.Put(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(budget, want time.Duration) {
+		t.Helper()
+		r.o.Budget = budget
+		if err := r.setReserve(cache, asks); err != nil || r.reserve != want {
+			t.Errorf("of %v are %v reserved, %v; want %v", budget, r.reserve, err, want)
+		}
+	}
+	set(time.Hour, 2*time.Minute) // six items at 20 seconds
+	set(time.Minute, 0)
+	it, err := r.items()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := r.openExam(report.RoleTeacher, it, func(task.Item) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(r.graded(report.Prediction{Role: report.RoleTeacher, Key: r.examKey(r.teacher, report.RoleTeacher, it[0])}, it[0])); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	set(time.Hour, 100*time.Second)
+}
+
+// TestBudgetMeasures: with a budget two questions are asked alone, which changes no answer.
+func TestBudgetMeasures(t *testing.T) {
+	o := tinyOptions(t)
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	want := settle(t, o.Out).text()
+	o.Out += "-budget"
+	o.Budget = time.Hour
+	if _, err := Run(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if got := settle(t, o.Out).text(); got != want {
+		t.Errorf("with a budget\n%s\nwant\n%s", got, want)
+	}
+	b, err := os.ReadFile(filepath.Join(o.Out, teacherFile))
+	if n := strings.Count(string(b), `"alone":true`); err != nil || n != measured {
+		t.Errorf("%d answers were given alone, want %d (%v)", n, measured, err)
 	}
 }

@@ -70,7 +70,8 @@ const (
 	studentFile = "student.gguf"
 )
 
-// Shares of a budget after which a phase makes way for the next, so that there is a student to examine.
+// Shares of a budget, less what is reserved for the exam, after which a phase makes way for the next, so that there is a
+// student to examine.
 const (
 	teachShare = 0.5
 	trainShare = 0.8
@@ -84,7 +85,8 @@ type run struct {
 	state *state
 	m     *report.Manifest
 
-	teacher, student source // set by look
+	teacher, student source        // set by look
+	reserve          time.Duration // of the budget, for the teacher's exam; 0 while that is not known
 
 	examples []task.Example // what the student learns from: verified answers
 	learned  []task.Item    // the items they answer
@@ -111,6 +113,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if b, spent := r.o.Budget, r.state.spent(); b > 0 && spent > b {
+		r.m.Notes = append(r.m.Notes, fmt.Sprintf("The run took %v, %v more than its budget: an exam that has begun goes to its end.", spent.Round(time.Second), (spent-b).Round(time.Second)))
 	}
 	if err := r.writeManifest(); err != nil {
 		return nil, err
@@ -253,9 +258,9 @@ func (r *run) tell(phase string, done, total int, note string) {
 	}
 }
 
-// over says whether share of the budget is spent.
+// over says whether share of the budget is spent, of what the exam leaves of it.
 func (r *run) over(share float64) bool {
-	return r.o.Budget > 0 && r.state.spent() >= time.Duration(share*float64(r.o.Budget))
+	return r.o.Budget > 0 && r.state.spent() >= time.Duration(share*float64(r.o.Budget-r.reserve))
 }
 
 // stopped notes why the run is not complete; the first reason stays.

@@ -206,8 +206,8 @@ func TestBudgetStopsAndGoesOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.Stopped == "" {
-		t.Error("a budget of a nanosecond was enough")
+	if notes := res.Report.Manifest.Notes; res.Stopped == "" || len(notes) != 1 || !strings.Contains(notes[0], "more than its budget") {
+		t.Errorf("a budget of a nanosecond: stopped %q, notes %q", res.Stopped, notes)
 	}
 	o.Budget = time.Hour
 	if res, err = Run(context.Background(), o); err != nil || res.Stopped != "" {

@@ -6,7 +6,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
@@ -45,8 +48,11 @@ func (r *run) teach(ctx context.Context) error {
 		}
 	}
 	t.Cached = len(asks) - len(open)
+	if err := r.setReserve(cache, asks); err != nil {
+		return err
+	}
 	if len(open) > 0 {
-		if err := r.askTeacher(ctx, cache, items, open, len(asks)); err != nil {
+		if err := r.askTeacher(ctx, cache, items, asks, open); err != nil {
 			return err
 		}
 	}
@@ -77,7 +83,12 @@ func sampleSeed(seed uint64, id string, sample int) uint64 {
 // teachWidth is how many questions a teacher answers at a time: decoding reads the weights once for all of them.
 const teachWidth = 8
 
-func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task.Item, open []ask, total int) error {
+// measured is how many questions are asked alone, as in the exam, where a budget wants to know how long that will take:
+// the first also reads what all prompts begin with.
+const measured = 2
+
+// askTeacher asks what is open of all asks.
+func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task.Item, asks, open []ask) error {
 	if r.over(teachShare) {
 		r.stopped("the budget ended while the teacher was being asked")
 		return nil
@@ -90,34 +101,98 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 	defer l.Close()
 	r.state.enter("teach")
 	defer r.state.enter("verify")
-	done := total - len(open)
-	r.tell("teach", done, total, "")
 	tokens, err := r.teachRoom(l, items, open)
 	if err != nil {
 		return err
 	}
-	next, width := 0, r.o.Width
+	done := len(asks) - len(open)
+	r.tell("teach", done, len(asks), "")
+	ask := func(part []ask, width int) (left []ask, err error) {
+		return r.askPart(ctx, l, part, width, tokens, func(o ask, a teacher.Answer) error {
+			done++
+			r.tell("teach", done, len(asks), "")
+			err := cache.Put(teacher.Cached{Key: o.key, ID: items[o.item].ID, Sample: o.sample, Answer: a.Text, PromptTokens: a.PromptTokens,
+				CachedTokens: a.CachedTokens, AnswerTokens: a.AnswerTokens, TimeMS: milliseconds(a.Time), Alone: width == 1})
+			return errors.Join(err, r.state.tick())
+		})
+	}
+	width, first := r.o.Width, 0
 	if width == 0 {
 		width = teachWidth
 	}
-	err = l.Ask(ctx, r.bound, width, tokens, func() (teacher.Question, bool) {
-		if next == len(open) || r.over(teachShare) {
-			return teacher.Question{}, false
+	if r.o.Budget > 0 && r.reserve == 0 {
+		first = min(measured, len(open))
+	}
+	left, err := ask(open[:first], 1)
+	if err == nil && len(left) == 0 {
+		if err = r.setReserve(cache, asks); err == nil {
+			left, err = ask(open[first:], width)
 		}
-		next++
-		return open[next-1].q, true
-	}, func(i int, a teacher.Answer) error {
-		o := open[i]
-		done++
-		r.tell("teach", done, total, "")
-		err := cache.Put(teacher.Cached{Key: o.key, ID: items[o.item].ID, Sample: o.sample, Answer: a.Text, PromptTokens: a.PromptTokens,
-			CachedTokens: a.CachedTokens, AnswerTokens: a.AnswerTokens, TimeMS: float64(a.Time.Microseconds()) / 1000})
-		return errors.Join(err, r.state.tick())
-	})
-	if err == nil && next < len(open) {
+	}
+	if err == nil && len(left) > 0 {
 		r.stopped("the budget ended while the teacher was being asked")
 	}
 	return err
+}
+
+// askPart asks part, as many at a time as width says, until the budget ends, and returns what is left of it.
+func (r *run) askPart(ctx context.Context, l *teacher.Local, part []ask, width, tokens int, keep func(o ask, a teacher.Answer) error) (left []ask, err error) {
+	next := 0
+	err = l.Ask(ctx, r.bound, width, tokens, func() (teacher.Question, bool) {
+		if next == len(part) || r.over(teachShare) {
+			return teacher.Question{}, false
+		}
+		next++
+		return part[next-1].q, true
+	}, func(i int, a teacher.Answer) error { return keep(part[i], a) })
+	return part[next:], err
+}
+
+// setReserve keeps as much of the budget for the teacher's exam as its answers there will take, by the median time of
+// those that it gave alone; of two that is the quicker. A budget too small for the exam keeps nothing for it.
+func (r *run) setReserve(cache *teacher.Cache, asks []ask) error {
+	var alone []float64
+	for _, a := range asks {
+		if c, ok := cache.Get(a.key); ok && c.Alone {
+			alone = append(alone, c.TimeMS)
+		}
+	}
+	if r.o.Budget == 0 || len(alone) == 0 {
+		return nil
+	}
+	left, err := r.unexamined()
+	if err != nil {
+		return err
+	}
+	slices.Sort(alone)
+	r.reserve = time.Duration(alone[(len(alone)-1)/2] * float64(left) * float64(time.Millisecond))
+	if r.reserve >= r.o.Budget {
+		r.reserve = 0
+	}
+	return nil
+}
+
+// unexamined is how many items of the exam the teacher has not answered yet.
+func (r *run) unexamined() (int, error) {
+	items, err := r.items()
+	if err != nil {
+		return 0, err
+	}
+	lines, err := report.ReadPredictions(filepath.Join(r.o.Out, report.PredictionsFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	done := map[string]bool{}
+	for _, p := range lines {
+		done[p.Key] = true
+	}
+	n := 0
+	for _, it := range items {
+		if !done[r.examKey(r.teacher, report.RoleTeacher, it)] {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // teachRoom is the room that the open questions need.

@@ -30,7 +30,8 @@ type Cached struct {
 	PromptTokens int     `json:"prompt_tokens"`
 	CachedTokens int     `json:"cached_tokens"`
 	AnswerTokens int     `json:"answer_tokens"`
-	TimeMS       float64 `json:"time_ms"` // its share, as Answer.Time
+	TimeMS       float64 `json:"time_ms"`         // its share, as Answer.Time
+	Alone        bool    `json:"alone,omitempty"` // nothing else was asked at that time
 }
 
 // Key is the hash of what decides an answer: the model, the question as the model is shown it (Form.Sent) and the bound
