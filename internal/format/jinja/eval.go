@@ -23,14 +23,18 @@ type machine struct {
 	now     func() time.Time
 }
 
-// scope holds the names set in a loop's turn, a macro's call or a block. Few names live in one, so it is a list.
+// scope holds the names set in a loop's turn, a macro's call or a block. Few names live in one, so it is a list; who
+// makes it long pays for each look at it.
 type scope struct {
 	parent *scope
 	names  []string
 	vals   []any
 }
 
-func (s *scope) set(name string, v any) {
+// set gives a name of the innermost scope its value.
+func (m *machine) set(name string, v any) {
+	s := m.scope
+	m.charge(len(s.names) / namesAStep)
 	for i, n := range s.names {
 		if n == name {
 			s.vals[i] = v
@@ -40,14 +44,19 @@ func (s *scope) set(name string, v any) {
 	s.names, s.vals = append(s.names, name), append(s.vals, v)
 }
 
-func (s *scope) get(name string) (any, bool) {
-	for ; s != nil; s = s.parent {
+// get looks a name up from the innermost scope outwards.
+func (m *machine) get(name string) (any, bool) {
+	looks := 0
+	for s := m.scope; s != nil; s = s.parent {
 		for i, n := range s.names {
 			if n == name {
+				m.charge((looks + i) / namesAStep)
 				return s.vals[i], true
 			}
 		}
+		looks += 1 + len(s.names)
 	}
+	m.charge(looks / namesAStep)
 	return nil, false
 }
 
@@ -168,7 +177,7 @@ type (
 func (e *constant) eval(*machine) any { return e.v }
 
 func (e *name) eval(m *machine) any {
-	if v, ok := m.scope.get(e.id); ok {
+	if v, ok := m.get(e.id); ok {
 		return v
 	}
 	if f, ok := globals[e.id]; ok {

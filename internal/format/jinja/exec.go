@@ -114,14 +114,14 @@ func (m *machine) assign(t target, v any) {
 			m.assign(part, items[i])
 		}
 	case t.member != "":
-		held, _ := m.scope.get(t.name)
+		held, _ := m.get(t.name)
 		ns, ok := held.(*namespace)
 		if !ok {
 			m.fail("cannot assign attribute on non-namespace object '%s'", t.name)
 		}
 		ns.put(plain(t.member), v)
 	default:
-		m.scope.set(t.name, v)
+		m.set(t.name, v)
 	}
 }
 
@@ -297,7 +297,7 @@ func (s *forStmt) exec(m *machine) flow {
 		m.charge(turnSteps)
 		l.index0 = i
 		m.scope = &scope{parent: outer}
-		m.scope.set("loop", l)
+		m.set("loop", l)
 		m.line = s.line
 		m.assign(s.to, item)
 		end := m.body(s.body)
@@ -321,7 +321,7 @@ type macro struct {
 }
 
 func (s *macroStmt) exec(m *machine) flow {
-	m.scope.set(s.name, &macro{s, s.name, m.scope})
+	m.set(s.name, &macro{s, s.name, m.scope})
 	return next
 }
 
@@ -340,12 +340,12 @@ func (c *macro) run(m *machine, a args) any {
 	if len(a.pos) > len(c.params) {
 		m.fail("macro '%s' takes not more than %d argument(s)", c.name, len(c.params))
 	}
-	m.charge(callSteps)
+	m.charge(callSteps + len(a.names)*len(c.params)/namesAStep)
 	outer := m.scope
 	m.scope = &scope{parent: c.scope}
 	given := make([]bool, len(c.params))
 	for i, v := range a.pos {
-		m.scope.set(c.params[i], v)
+		m.set(c.params[i], v)
 		given[i] = true
 	}
 	for i, id := range a.names {
@@ -361,16 +361,16 @@ func (c *macro) run(m *machine, a args) any {
 		if !known {
 			m.fail("macro '%s' takes no keyword argument '%s'", c.name, id)
 		}
-		m.scope.set(id, a.vals[i])
+		m.set(id, a.vals[i])
 	}
 	for k, p := range c.params {
 		if given[k] {
 			continue
 		}
 		if d := k - len(c.params) + len(c.defaults); d >= 0 {
-			m.scope.set(p, m.eval(c.defaults[d]))
+			m.set(p, m.eval(c.defaults[d]))
 		} else {
-			m.scope.set(p, undefined{"parameter '" + p + "' was not provided"})
+			m.set(p, undefined{"parameter '" + p + "' was not provided"})
 		}
 	}
 	t, _ := m.captured(c.body)

@@ -34,6 +34,7 @@ const (
 	turnSteps    = 3  // what a turn of a loop costs beside its nodes
 	callSteps    = 8  // what a macro's call costs beside its nodes
 	valuesAStep  = 2  // list elements copied for the price of one step
+	namesAStep   = 32 // names compared for the price of one step
 )
 
 // Data is a string that does not come from the template's author. Its bytes are marked in the result of Mark.
@@ -92,7 +93,7 @@ func (t *Template) Mark(vars map[string]any) (out Marked, err error) {
 	}
 	m := &machine{now: now, line: 1, scope: &scope{}, limit: MaxLongSteps}
 	for name, v := range vars {
-		m.scope.set(name, m.enter(v, 0))
+		m.set(name, m.enter(v, 0))
 	}
 	m.limit = min(MaxSteps+m.bytes+pairSteps*m.longest*m.longest, MaxLongSteps)
 	m.scope = &scope{parent: m.scope}

@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -58,7 +59,19 @@ var hostile = map[string]string{
 	"names":          "{% for a in range(100000) %}{% if a %}{{ nope }}{{ a }}{{ nope }}{{ loop.index }}{% endif %}{% endfor %}",
 	"from json":      "{% set s = '[' ~ '1,' * 100000 ~ '1]' %}{% for a in range(1000) %}{% set b = s|from_json %}{% endfor %}",
 	"escapes":        "{% set s = '<' * 100000 %}{% for a in range(100) %}{% set s2 = s|e %}{% set s3 = s|tojson %}{% set s4 = [s]|string %}{% endfor %}",
+	"many names":     manyNames("{%% set a%05d = 1 %%}", 20_000) + "{% for a in range(100000) %}{{ nope }}{% endfor %}",
+	"nested names":   strings.Repeat("{% with a = 1, b = 2, c = 3 %}", 90) + "{% for a in range(100000) %}{{ nope }}{% endfor %}" + strings.Repeat("{% endwith %}", 90),
+	"parameters":     "{% macro m(" + manyNames("a%05d,", 10_000) + "z) %}{% endmacro %}{% for a in range(100000) %}{{ m(" + manyNames("a%05d=1,", 10_000) + "z=1) }}{% endfor %}",
 	"long loop":      "{% for a in range(100000) %}{{ a }}{{ a }}{{ a }}{{ a }}{{ a }}{% endfor %}",
+}
+
+// manyNames repeats format for each number below n.
+func manyNames(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 // patience is ten times the promise of 100 ms, so that a crowded machine does not fail the test.
@@ -88,6 +101,48 @@ func TestLimits(t *testing.T) {
 			}
 			t.Logf("%v, %d MiB: %v", took, (after.TotalAlloc-before.TotalAlloc)>>20, err)
 		})
+	}
+}
+
+// TestManyNamesStayCharged: a long input raises the limit of steps, not the price of a name. Each turn compares all.
+func TestManyNamesStayCharged(t *testing.T) {
+	const n = 4000
+	tmpl, err := Parse(manyNames("{%% set a%05d = 1 %%}", n) + "{% for m in messages %}{{ nope }}{% endfor %}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{limit: MaxLongSteps, scope: &scope{}}
+	m.set("messages", make([]any, 100))
+	before := m.steps
+	m.body(tmpl.body)
+	if got, want := m.steps-before, n*n/2/namesAStep+100*n/namesAStep; got < want {
+		t.Errorf("%d steps, want %d or more", got, want)
+	}
+}
+
+// TestParseTakesBoundedMemory: what a template costs to read grows with its length alone. What is built up piece by piece
+// took its square.
+func TestParseTakesBoundedMemory(t *testing.T) {
+	const n = 1 << 14
+	for name, src := range map[string]string{
+		"adjacent literals": "{{ " + strings.Repeat("'a' ", n) + "}}",
+		"dotted filter":     "{{ 1|a" + strings.Repeat(".a", n) + " }}",
+		"list":              "{{ [" + strings.Repeat("1,", n) + "] }}",
+		"data":              strings.Repeat("a{# #}", n),
+		"raw":               strings.Repeat("{%raw%}{%{%endraw%}", n/4),
+		"sets":              strings.Repeat("{%set a=1%}", n),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Parse(src)
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		// A token of two bytes takes 40 in a list that grows by a quarter or more, a node as much again.
+		if got := after.TotalAlloc - before.TotalAlloc; got > 400*uint64(len(src)) {
+			t.Errorf("%s: %d bytes for a template of %d", name, got, len(src))
+		}
 	}
 }
 

@@ -139,11 +139,11 @@ func (p *parser) primary() expr {
 		}
 		return &name{t.s, t.line}
 	case tokString:
-		s := t.s
+		parts := []string{t.s}
 		for p.at().kind == tokString { // adjacent literals are one
-			s += p.next().s
+			parts = append(parts, p.next().s)
 		}
-		return &constant{plain(s)}
+		return &constant{plain(strings.Join(parts, ""))}
 	case tokInt:
 		return &constant{p.int(t)}
 	case tokFloat:
@@ -327,10 +327,11 @@ func (p *parser) filters(x expr) expr {
 func (p *parser) filter() *filterExpr {
 	p.skipOp("|")
 	t := p.at()
-	f := &filterExpr{id: p.wantName(), line: t.line}
+	parts := []string{p.wantName()}
 	for p.skipOp(".") {
-		f.id += "." + p.wantName()
+		parts = append(parts, p.wantName())
 	}
+	f := &filterExpr{id: strings.Join(parts, "."), line: t.line}
 	if p.isOp("(") {
 		f.args = p.arguments()
 	}
