@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"maps"
 	"os"
 )
 
@@ -88,9 +86,6 @@ func (c *Cache) Get(key string) (Cached, bool) {
 	a, ok := c.answers[key]
 	return a, ok
 }
-
-// All gives every answer, in no order.
-func (c *Cache) All() iter.Seq[Cached] { return maps.Values(c.answers) }
 
 // Put keeps an answer. Its line is one write: a killed process leaves it whole or torn, never mixed.
 func (c *Cache) Put(a Cached) error {
