@@ -69,11 +69,20 @@ func (c *KV) set(h, pos int, key, value []float32) {
 	base := at / kernel.Panel * c.Key * kernel.Panel
 	lane := at % kernel.Panel
 	if c.Half {
-		for i, x := range key {
-			pg.k16[base+i*kernel.Panel+lane] = bf16(x)
+		var half [256]uint16 // rounded as many at a time
+		for lo := 0; lo < len(key); lo += len(half) {
+			part := key[lo:min(lo+len(half), len(key))]
+			kernel.ToBF16(half[:], part)
+			for i := range part {
+				pg.k16[base+(lo+i)*kernel.Panel+lane] = half[i]
+			}
 		}
-		for i, x := range value {
-			pg.v16[(i/kernel.Panel*Page+at)*kernel.Panel+i%kernel.Panel] = bf16(x)
+		for lo := 0; lo < len(value); lo += len(half) {
+			part := value[lo:min(lo+len(half), len(value))]
+			kernel.ToBF16(half[:], part)
+			for i := range part {
+				pg.v16[((lo+i)/kernel.Panel*Page+at)*kernel.Panel+i%kernel.Panel] = half[i]
+			}
 		}
 		return
 	}
@@ -83,12 +92,6 @@ func (c *KV) set(h, pos int, key, value []float32) {
 	for i, x := range value {
 		pg.v32[(i/kernel.Panel*Page+at)*kernel.Panel+i%kernel.Panel] = x
 	}
-}
-
-func bf16(x float32) uint16 {
-	var b [1]uint16
-	kernel.ToBF16(b[:], []float32{x})
-	return b[0]
 }
 
 // scores sets s[m, n] = q·Kᵀ for m query rows of stride ldq and positions 0..n-1 of head h, with row stride lds.
