@@ -123,20 +123,28 @@ type expanded struct {
 	shape        Latent
 }
 
-func (e *expanded) output() *tensor.Tensor { return e.k }
+// output is nil, since either of the two may be used alone.
+func (e *expanded) output() *tensor.Tensor { return nil }
 
 func (e *expanded) backward(p *Pass) {
+	if e.k.Grad != nil || e.v.Grad != nil {
+		e.accumulate(p)
+	}
+	p.Run.Free(e.k)
+	p.Run.Free(e.v)
+}
+
+func (e *expanded) accumulate(p *Pass) {
 	s := e.shape
 	dkv, dkr := p.Run.Zeroed(e.kv), p.Run.Zeroed(e.kr)
-	dv := p.Run.Zeroed(e.v)
+	gk, gv := p.Run.Zeroed(e.k), p.Run.Zeroed(e.v)
 	for t := range e.kv.Rows {
 		out := dkv[t*e.kv.Cols:]
 		for h := range s.Heads {
-			dk := e.k.Grad[t*e.k.Cols+h*(s.Nope+s.Rope):]
+			dk := gk[t*e.k.Cols+h*(s.Nope+s.Rope):]
 			kernel.Add(out[h*(s.Nope+s.Value):][:s.Nope], dk[:s.Nope])
-			kernel.Add(out[h*(s.Nope+s.Value)+s.Nope:][:s.Value], dv[t*e.v.Cols+h*s.Value:][:s.Value])
+			kernel.Add(out[h*(s.Nope+s.Value)+s.Nope:][:s.Value], gv[t*e.v.Cols+h*s.Value:][:s.Value])
 			kernel.Add(dkr[t*s.Rope:(t+1)*s.Rope], dk[s.Nope:s.Nope+s.Rope])
 		}
 	}
-	p.Run.Free(e.v)
 }

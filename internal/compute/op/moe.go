@@ -1,6 +1,7 @@
 package op
 
 import (
+	"fmt"
 	"math"
 
 	"retort/internal/compute/kernel"
@@ -29,6 +30,9 @@ type Choice struct {
 // s = softmax(z) or σ(z); the choice is by s + bias, within the best groups (of a group's score: the sum of its
 // two best with a bias, its best without); g = s of the chosen, divided by their sum if Normalize, times Scale.
 func Route(p *Pass, z *tensor.Tensor, g Gate) Choice {
+	if g.TopK < 1 || g.TopK > z.Cols {
+		panic(fmt.Sprintf("op: Route: choose %d of %d experts", g.TopK, z.Cols))
+	}
 	c := Choice{Experts: ownInts(p, &p.again.chosen, z.Rows*g.TopK), Weights: p.New(z.Rows, g.TopK)}
 	score := p.New(z.Rows, z.Cols)
 	pick := p.Run.Scratch(0, z.Cols+g.Groups)

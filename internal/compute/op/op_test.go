@@ -3,8 +3,10 @@ package op
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
+	"retort/internal/compute/kernel"
 	"retort/internal/compute/par"
 	"retort/internal/compute/tensor"
 	"retort/internal/numtest"
@@ -234,6 +236,48 @@ func TestSplitGradient(t *testing.T) {
 	})
 }
 
+// TestOnePartUsedAlone: of the steps with two outputs, either may be the only one that hands a gradient on, and the memory
+// of both comes back.
+func TestOnePartUsedAlone(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 12))
+	s := Latent{Heads: 2, Nope: 4, Rope: 2, Value: 3, Rank: 5, Scale: 0.4}
+	row, kv, kr := x(rng, 3, 8), x(rng, 3, 2*7), x(rng, 3, 2)
+	var made, other *tensor.Tensor
+	for name, c := range map[string]struct {
+		in []*tensor.Tensor
+		f  func(p *Pass, in []*tensor.Tensor)
+	}{
+		"first of split":  {[]*tensor.Tensor{row}, func(p *Pass, in []*tensor.Tensor) { made, other = Split(p, in[0], 5) }},
+		"second of split": {[]*tensor.Tensor{row}, func(p *Pass, in []*tensor.Tensor) { other, made = Split(p, in[0], 5) }},
+		"keys":            {[]*tensor.Tensor{kv, kr}, func(p *Pass, in []*tensor.Tensor) { made, other = expandLatent(p, s, in[0], in[1]) }},
+		"values":          {[]*tensor.Tensor{kv}, func(p *Pass, in []*tensor.Tensor) { other, made = expandLatent(p, s, in[0], kr) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check(t, rows(3), c.in, nil, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
+				c.f(p, in)
+				return made
+			})
+			p := newPass(t, rows(3))
+			p.Tape = &Tape{}
+			c.f(p, c.in)
+			p.Run.Zeroed(made)
+			p.Tape.Backward(p)
+			if made.Data != nil || other.Data != nil {
+				t.Error("memory did not come back")
+			}
+		})
+	}
+}
+
+func TestRouteRefusesMoreThanAll(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "op: Route: choose 5 of 4 experts" {
+			t.Errorf("panic %v", got)
+		}
+	}()
+	Route(newPass(t, rows(1)), tensor.Of(1, 4, make([]float32, 4)), Gate{TopK: 5, Groups: 1, Keep: 1, Scale: 1})
+}
+
 func TestCrossEntropyGradient(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 10))
 	head := dense(rng, 21, 6)
@@ -361,6 +405,31 @@ func TestLatentAbsorbedEqualsExpanded(t *testing.T) {
 	for i, g := range got.Data {
 		if math.Abs(float64(g-want.Data[i])) > 2e-5 {
 			t.Fatalf("row %d column %d: absorbed %g, expanded %g", i/18, i%18, g, want.Data[i])
+		}
+	}
+}
+
+// TestHalfCacheIsRounded: a bf16 cache holds what a float32 one does, rounded, in the same places.
+func TestHalfCacheIsRounded(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 14))
+	const n, key, value = Page + 3, 300, 520
+	wide, half := &KV{Heads: 2, Key: key, Value: value}, &KV{Heads: 2, Key: key, Value: value, Half: true}
+	p := newPass(t, rows(n))
+	k, v := x(rng, n, 2*key), x(rng, n, 2*value)
+	for _, c := range []*KV{wide, half} {
+		c.store(p, k, v, 0, n-1)
+		c.store(p, k, v, n-1, n)
+	}
+	for i := range wide.pages {
+		for name, pair := range map[string]struct {
+			wide []float32
+			half []uint16
+		}{"keys": {wide.pages[i].k32, half.pages[i].k16}, "values": {wide.pages[i].v32, half.pages[i].v16}} {
+			want := make([]uint16, len(pair.wide))
+			kernel.ToBF16(want, pair.wide)
+			if !slices.Equal(pair.half, want) {
+				t.Errorf("%s of page %d are not what float32 rounds to", name, i)
+			}
 		}
 	}
 }

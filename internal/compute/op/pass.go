@@ -86,7 +86,8 @@ type Tape struct {
 }
 
 // A step is one recorded op. backward adds to the gradients of its inputs what the gradient of its output says;
-// output is the tensor that the step alone made, whose memory goes back once the step is undone, or nil.
+// output is the tensor that the step alone made, whose memory goes back once the step is undone. A step that made none,
+// or several, returns nil and sees to both itself.
 type step interface {
 	backward(p *Pass)
 	output() *tensor.Tensor

@@ -22,15 +22,19 @@ func Split(p *Pass, x *tensor.Tensor, n int) (a, b *tensor.Tensor) {
 
 type split struct{ a, b, x *tensor.Tensor }
 
-func (s *split) output() *tensor.Tensor { return s.a }
+// output is nil, since either of the two may be used alone.
+func (s *split) output() *tensor.Tensor { return nil }
 
 func (s *split) backward(p *Pass) {
-	dx, da, db := p.Run.Zeroed(s.x), s.a.Grad, p.Run.Zeroed(s.b)
-	n, m := s.a.Cols, s.b.Cols
-	for t := range s.x.Rows {
-		row := dx[t*(n+m) : (t+1)*(n+m)]
-		kernel.Add(row[:n], da[t*n:(t+1)*n])
-		kernel.Add(row[n:], db[t*m:(t+1)*m])
+	if s.a.Grad != nil || s.b.Grad != nil {
+		dx, da, db := p.Run.Zeroed(s.x), p.Run.Zeroed(s.a), p.Run.Zeroed(s.b)
+		n, m := s.a.Cols, s.b.Cols
+		for t := range s.x.Rows {
+			row := dx[t*(n+m) : (t+1)*(n+m)]
+			kernel.Add(row[:n], da[t*n:(t+1)*n])
+			kernel.Add(row[n:], db[t*m:(t+1)*m])
+		}
 	}
+	p.Run.Free(s.a)
 	p.Run.Free(s.b)
 }
