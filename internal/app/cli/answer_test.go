@@ -1,13 +1,10 @@
 package cli
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"retort/internal/compute/quant"
-	"retort/internal/format/weights"
 	"retort/internal/lm/generate"
 )
 
@@ -112,55 +109,5 @@ func TestSetParameter(t *testing.T) {
 	}
 	if o.sampler.Temperature != 0.5 || o.max != 12 {
 		t.Errorf("a refused value changed the options to %+v, n %d", o.sampler, o.max)
-	}
-}
-
-// stored is a tensor of float32 of these dims, the row first.
-func stored(name string, dims ...int) weights.Tensor {
-	dims = slices.Clone(dims)
-	slices.Reverse(dims)
-	return weights.Tensor{Name: name, Type: quant.F32, Dims: dims}
-}
-
-// The types are llama.cpp's for the same models: its own quantizer was run on them.
-func TestMixtures(t *testing.T) {
-	wide, narrow := []int{1536, 256}, []int{576, 192}
-	in := layout{layers: 28}
-	for _, c := range []struct {
-		mix, name string
-		dims      []int
-		want      quant.Type
-	}{
-		{"q4_k_m", "blk.0.attn_v.weight", wide, quant.Q6_K},
-		{"q4_k_m", "blk.4.attn_v.weight", wide, quant.Q4_K},
-		{"q4_k_m", "blk.5.ffn_down.weight", wide, quant.Q6_K},
-		{"q4_k_m", "blk.5.ffn_up.weight", wide, quant.Q4_K},
-		{"q4_k_m", "blk.4.ffn_down.weight", narrow, quant.Q5_0},
-		{"q4_k_m", "output.weight", wide, quant.Q6_K},
-		{"q4_k_m", "output.weight", narrow, quant.Q8_0},
-		{"q4_k_m", "token_embd.weight", wide, quant.Q4_K},
-		{"q4_k_s", "blk.3.attn_v.weight", wide, quant.Q5_K},
-		{"q4_k_s", "blk.2.ffn_down.weight", narrow, quant.Q5_1},
-		{"q4_k_s", "blk.4.attn_v.weight", wide, quant.Q4_K},
-		{"q5_k_m", "blk.27.ffn_down.weight", wide, quant.Q6_K},
-		{"q5_k_m", "blk.27.attn_k.weight", wide, quant.Q5_K},
-		{"q4_0", "blk.0.attn_k.weight", []int{60, 60}, quant.F16},
-		{"q8_0", "blk.0.attn_norm.weight", []int{1536}, quant.F32},
-		{"q8_0", "blk.0.attn_q.bias", []int{1536}, quant.F32},
-		{"q8_0", "blk.3.ffn_gate_inp.weight", wide, quant.F32},
-		{"q8_0", "blk.3.ffn_down_exps.weight", []int{1536, 256, 8}, quant.Q8_0},
-		{"f16", "output.weight", wide, quant.F16},
-	} {
-		m, err := findMixture(c.mix)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := m.storedAs(stored(c.name, c.dims...), in); got != c.want {
-			t.Errorf("%s: %s %v is stored as %v, want %v", c.mix, c.name, c.dims, got, c.want)
-		}
-	}
-	m, _ := findMixture("Q4_K")
-	if got := m.storedAs(stored("token_embd.weight", wide...), layout{layers: 28, tied: true}); got != quant.Q6_K {
-		t.Errorf("an embedding that serves as head is stored as %v, want %v", got, quant.Q6_K)
 	}
 }

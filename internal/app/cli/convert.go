@@ -12,6 +12,7 @@ import (
 
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
+	"retort/internal/format/weights"
 	"retort/internal/lm/model"
 )
 
@@ -41,7 +42,7 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 	if err := checkThreads(o.threads); err != nil {
 		return err
 	}
-	var mix mixture
+	var mix weights.Mixture
 	if o.mixture != "" {
 		var err error
 		if mix, err = findMixture(o.mixture); err != nil {
@@ -49,7 +50,7 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 		}
 	}
 	if toFolder := !strings.HasSuffix(dst, ".gguf"); toFolder {
-		if mix.name != "" && mix.name != "f32" && mix.name != "f16" && mix.name != "bf16" {
+		if mix.Name != "" && mix.Name != "f32" && mix.Name != "f16" && mix.Name != "bf16" {
 			return usagef("--type is %q, want f32, f16 or bf16 in a folder", o.mixture)
 		}
 		return o.toFolder(ctx, name, dst, mix, w)
@@ -62,7 +63,7 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 }
 
 // toFolder writes the model name into the new folder dst, which appears by one rename when it is whole.
-func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix mixture, w io.Writer) error {
+func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix weights.Mixture, w io.Writer) error {
 	path, err := resolve(name)
 	if err != nil {
 		return err
@@ -78,8 +79,8 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix mix
 	if err != nil {
 		return err
 	}
-	t := mix.main
-	if mix.name == "" {
+	t := mix.Main
+	if mix.Name == "" {
 		t = quant.BF16
 		if kept, err := quant.ParseType(info.Tensors[0].Type); err == nil && (kept == quant.F32 || kept == quant.F16) {
 			t = kept

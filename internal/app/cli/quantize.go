@@ -12,8 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"retort/internal/compute/par"
-	"retort/internal/compute/quant"
-	"retort/internal/format/gguf"
+	"retort/internal/format/weights"
 )
 
 type quantizeOptions struct {
@@ -59,6 +58,15 @@ func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress
 	return requantize(ctx, src, dst, mix, o.threads, w, progress)
 }
 
+// findMixture finds the mixture that --type names.
+func findMixture(name string) (weights.Mixture, error) {
+	m, ok := weights.FindMixture(name)
+	if !ok {
+		return m, usagef("--type is %q, want one of %s", name, strings.Join(weights.MixtureNames(), ", "))
+	}
+	return m, nil
+}
+
 // checkPlace refuses to write the model src to dst where that is the source itself or has no folder to be in.
 func checkPlace(src, dst string) error {
 	if _, err := os.Stat(filepath.Dir(dst)); err != nil {
@@ -74,8 +82,8 @@ func checkPlace(src, dst string) error {
 	return nil
 }
 
-// requantize writes the model src as the GGUF file dst, tensor by tensor, each with all workers.
-func requantize(ctx context.Context, src, dst string, mix mixture, threads int, w, progress io.Writer) error {
+// requantize writes the model src as the GGUF file dst.
+func requantize(ctx context.Context, src, dst string, mix weights.Mixture, threads int, w, progress io.Writer) error {
 	if err := checkPlace(src, dst); err != nil {
 		return err
 	}
@@ -84,51 +92,17 @@ func requantize(ctx context.Context, src, dst string, mix mixture, threads int, 
 		return err
 	}
 	defer s.Close()
-	out, err := gguf.Create(dst)
-	if err != nil {
-		return err
-	}
-	defer out.Abort()
-	for key, v := range s.md.All() {
-		if !strings.HasPrefix(key, "split.") { // parts become one file
-			out.Set(key, v)
-		}
-	}
-	out.Set("general.quantization_version", gguf.ValueOf(uint32(2)))
 	pool := par.New(threads)
 	defer pool.Close()
 	bar := newProgress(progress)
 	bar.bytes = true
 	defer bar.done()
-	total, done, twice := 0, 0, int64(0)
-	for _, name := range s.Names() {
-		t, _ := s.Tensor(name)
-		total += len(t.Data)
-		want := mix.storedAs(t, s.layout)
-		if want != t.Type && !t.Type.Known() {
-			return fmt.Errorf("%s: %s is stored as %v, which cannot be decoded", src, name, gguf.Type(t.Type))
-		}
-		if want != t.Type && t.Type.BlockSize() > 1 {
-			twice += int64(len(t.Data))
-		}
-		dims := make([]int, len(t.Dims))
-		for i, d := range t.Dims {
-			dims[len(dims)-1-i] = d
-		}
-		out.Add(name, gguf.Type(want), dims, func(dst io.Writer) error {
-			t, _ := s.Tensor(name) // again: some sources make it anew, and one at a time is enough
-			r := recoder{from: t.Type, to: want, row: dims[0], data: t.Data, pool: pool, told: func(n int) { bar.set("write", done+n, total, name) }}
-			err := r.write(ctx, dst)
-			done += len(t.Data)
-			return err
-		})
-	}
-	out.Set("general.file_type", gguf.ValueOf(mix.fileType(s)))
-	if twice > 0 {
+	if twice := mix.Twice(s, s.layout); twice > 0 {
 		bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(twice)))
 	}
-	if err := out.Commit(ctx); err != nil {
-		return err
+	r := weights.Recoding{Source: s, Metadata: s.md, Layout: s.layout, Mixture: mix, Pool: pool, Told: func(done, total int64, name string) { bar.set("write", int(done), int(total), name) }}
+	if err := r.WriteGGUF(ctx, dst); err != nil {
+		return fmt.Errorf("%s: %w", src, err)
 	}
 	bar.done()
 	return summarize(w, src, dst)
@@ -149,78 +123,4 @@ func summarize(w io.Writer, paths ...string) error {
 		fmt.Fprintf(t, "%s\t%s\t%.2f bits a weight\t%s\n", path, byteText(info.Size), 8*float64(info.Size)/float64(max(info.Parameters, 1)), strings.Join(types, ", "))
 	}
 	return t.Flush()
-}
-
-// recoder writes a tensor in another type.
-type recoder struct {
-	from, to quant.Type
-	row      int // weights
-	data     []byte
-	pool     *par.Pool
-	told     func(done int) // bytes of the source
-
-	out     []byte // of the rows at hand
-	lo, hi  int    // rows at hand
-	scratch [][]float32
-	errs    []error
-}
-
-// chunkWeights is how many weights are encoded before they are written: enough for all workers, few enough that a
-// cancelled run ends soon.
-const chunkWeights = 1 << 20
-
-func (r *recoder) write(ctx context.Context, dst io.Writer) error {
-	if r.from == r.to {
-		return r.copy(ctx, dst)
-	}
-	rows := len(r.data) / r.from.RowBytes(r.row)
-	step := max(1, chunkWeights/r.row)
-	r.scratch, r.errs = make([][]float32, r.pool.Threads()), make([]error, r.pool.Threads())
-	for i := range r.scratch {
-		r.scratch[i] = make([]float32, r.row)
-	}
-	for r.lo = 0; r.lo < rows; r.lo = r.hi {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		r.hi = min(r.lo+step, rows)
-		r.out = append(r.out[:0], make([]byte, (r.hi-r.lo)*r.to.RowBytes(r.row))...)
-		r.pool.Run(r, r.hi-r.lo)
-		for _, err := range r.errs {
-			if err != nil {
-				return err
-			}
-		}
-		if _, err := dst.Write(r.out); err != nil {
-			return err
-		}
-		r.told(r.hi * r.from.RowBytes(r.row))
-	}
-	return nil
-}
-
-// Part encodes one row.
-func (r *recoder) Part(i, worker int) {
-	from, to := r.from.RowBytes(r.row), r.to.RowBytes(r.row)
-	values := r.scratch[worker]
-	quant.Decode(r.from, values, r.data[(r.lo+i)*from:(r.lo+i+1)*from])
-	if err := quant.Encode(r.to, r.out[i*to:(i+1)*to], values); err != nil {
-		r.errs[worker] = err
-	}
-}
-
-// copy writes the tensor as it is, of whatever type.
-func (r *recoder) copy(ctx context.Context, dst io.Writer) error {
-	const chunk = 4 << 20
-	for at := 0; at < len(r.data); at += chunk {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		end := min(at+chunk, len(r.data))
-		if _, err := dst.Write(r.data[at:end]); err != nil {
-			return err
-		}
-		r.told(end)
-	}
-	return nil
 }

@@ -16,7 +16,7 @@ import (
 type source struct {
 	weights.Source
 	md     *gguf.Metadata
-	layout layout
+	layout weights.Layout
 }
 
 // openSource opens the model at path, a GGUF file or a folder with config.json and safetensors.
@@ -30,7 +30,7 @@ func openSource(path string) (*source, error) {
 		return nil, err
 	}
 	_, ok := s.Tensor("output.weight")
-	s.layout.tied = !ok
+	s.layout.Tied = !ok
 	return s, nil
 }
 
@@ -42,7 +42,7 @@ func openGGUF(path string) (*source, error) {
 	s := &source{Source: weights.FromGGUF(f), md: &f.Metadata}
 	arch, err := f.Architecture()
 	if err == nil {
-		s.layout.layers, err = f.Int(arch + ".block_count")
+		s.layout.Layers, err = f.Int(arch + ".block_count")
 	}
 	if err != nil {
 		f.Close()
@@ -80,7 +80,7 @@ func openFolder(path string) (*source, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &source{Source: src, md: md, layout: layout{layers: c.Layers}}, nil
+	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}}, nil
 }
 
 // folderMetadata says of a folder's model what a GGUF file says before its tensors.

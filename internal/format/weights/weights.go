@@ -31,6 +31,14 @@ func (t Tensor) Elements() int {
 	return n
 }
 
+// size is the length of Data, also where Describe left it out.
+func (t Tensor) size() int {
+	if t.Data != nil {
+		return len(t.Data)
+	}
+	return t.Elements() / t.Type.BlockSize() * t.Type.BlockBytes()
+}
+
 // Floats decodes the whole tensor.
 func (t Tensor) Floats() []float32 {
 	dst := make([]float32, t.Elements())
@@ -45,14 +53,12 @@ type Source interface {
 	Close() error
 }
 
-// Describe returns the tensor name of src without its data, which some sources copy when asked for it.
+// Describe returns the tensor name of src without copying anything: Data is nil where the source would have to make it.
 func Describe(src Source, name string) (Tensor, bool) {
 	if s, ok := src.(interface{ describe(string) (Tensor, bool) }); ok {
 		return s.describe(name)
 	}
-	t, ok := src.Tensor(name)
-	t.Data = nil
-	return t, ok
+	return src.Tensor(name)
 }
 
 // A Binder looks tensors up for a model and remembers what did not fit.

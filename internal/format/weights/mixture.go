@@ -1,26 +1,25 @@
-package cli
+package weights
 
 import (
 	"fmt"
 	"strings"
 
 	"retort/internal/compute/quant"
-	"retort/internal/format/weights"
 )
 
-// mixture is a way to store a whole model, by llama.cpp's name for it.
-type mixture struct {
-	name string
+// Mixture is a way to store a whole model, by llama.cpp's name for it. The zero Mixture leaves matrices as they are.
+type Mixture struct {
+	Name string
 	code uint32     // general.file_type
-	main quant.Type // of most matrices
+	Main quant.Type // of most matrices
 	head quant.Type // of the output head, or of the embedding that serves as one
 	// better, if not nil, names the type of the matrices in which errors cost most: part is such as ffn_down, of which
 	// of how many layers. It returns main for all others.
 	better func(name, part string, layer, layers int) quant.Type
 }
 
-// mixtures are the files that quantize can make.
-var mixtures = []mixture{
+// mixtures are those that a GGUF file can be written in.
+var mixtures = []Mixture{
 	{"f32", 0, quant.F32, quant.F32, nil},
 	{"f16", 1, quant.F16, quant.F16, nil},
 	{"bf16", 32, quant.BF16, quant.BF16, nil},
@@ -46,46 +45,47 @@ var mixtures = []mixture{
 	{"q4_0", 2, quant.Q4_0, quant.Q6_K, nil},
 }
 
-// findMixture finds a mixture by its name in either case; q4_k and q5_k are the _m ones, as everywhere.
-func findMixture(name string) (mixture, error) {
+// FindMixture finds a mixture by its name in either case; q4_k and q5_k are the _m ones, as everywhere.
+func FindMixture(name string) (m Mixture, ok bool) {
 	low := strings.ToLower(name)
 	if low == "q4_k" || low == "q5_k" {
 		low += "_m"
 	}
-	names := make([]string, len(mixtures))
-	for i, m := range mixtures {
-		if m.name == low {
-			return m, nil
+	for _, m := range mixtures {
+		if m.Name == low {
+			return m, true
 		}
-		names[i] = m.name
 	}
-	return mixture{}, usagef("--type is %q, want one of %s", name, strings.Join(names, ", "))
+	return Mixture{}, false
 }
 
-// layout counts what the mixture's rule asks for: which of how many layers a matrix belongs to.
-type layout struct {
-	layers int
-	tied   bool // no output.weight
+// MixtureNames are the names that FindMixture knows.
+func MixtureNames() []string {
+	names := make([]string, len(mixtures))
+	for i, m := range mixtures {
+		names[i] = m.Name
+	}
+	return names
 }
 
 // storedAs returns the type in which t is to be stored.
 //
 // What readers expect in float32 stays so: vectors, and the router of a mixture of experts. Everything else that is a
 // matrix is quantized, as in llama.cpp's llama_tensor_get_type without its exceptions for single models.
-func (m mixture) storedAs(t weights.Tensor, in layout) quant.Type {
-	name, row := t.Name, t.Dims[len(t.Dims)-1]
+func (m Mixture) storedAs(t Tensor, in Layout) quant.Type {
+	name := t.Name
 	switch {
 	case len(t.Dims) < 2 || !strings.HasSuffix(name, ".weight") || strings.HasSuffix(name, "_norm.weight") || strings.HasSuffix(name, "ffn_gate_inp.weight"):
 		if t.Type == quant.BF16 || t.Type == quant.F16 {
 			return quant.F32
 		}
 		return t.Type
-	case m.name == "": // as it is
+	case m.Name == "": // as it is
 		return t.Type
 	}
-	want := m.main
+	want, row := m.Main, t.Dims[len(t.Dims)-1]
 	switch {
-	case name == "output.weight" || in.tied && name == "token_embd.weight":
+	case name == "output.weight" || in.Tied && name == "token_embd.weight":
 		if want = m.head; row%want.BlockSize() != 0 {
 			want = quant.Q8_0
 		}
@@ -93,7 +93,7 @@ func (m mixture) storedAs(t weights.Tensor, in layout) quant.Type {
 		var layer int
 		var part string
 		if _, err := fmt.Sscanf(strings.ReplaceAll(name, ".", " "), "blk %d %s weight", &layer, &part); err == nil {
-			want = m.better(name, part, layer, in.layers)
+			want = m.better(name, part, layer, in.Layers)
 		}
 	}
 	if want = quant.Fit(want, row); !want.CanEncode() {
@@ -102,19 +102,19 @@ func (m mixture) storedAs(t weights.Tensor, in layout) quant.Type {
 	return want
 }
 
-// fileType is general.file_type, by which tools name a file: that of the mixture, or of the type that most matrices have.
-func (m mixture) fileType(s *source) uint32 {
-	if m.name != "" {
+// fileType is general.file_type, by which tools name a file: that of the mixture, or of the type that most of src has.
+func (m Mixture) fileType(src Source) uint32 {
+	if m.Name != "" {
 		return m.code
 	}
 	bytes, most, code := map[quant.Type]int{}, 0, uint32(0)
-	for _, name := range s.Names() {
-		t, _ := s.Tensor(name)
-		bytes[t.Type] += len(t.Data)
+	for _, name := range src.Names() {
+		t, _ := Describe(src, name)
+		bytes[t.Type] += t.size()
 	}
 	for _, known := range mixtures {
-		if bytes[known.main] > most {
-			most, code = bytes[known.main], known.code
+		if bytes[known.Main] > most {
+			most, code = bytes[known.Main], known.code
 		}
 	}
 	return code
