@@ -49,8 +49,9 @@ func WriteFile(ctx context.Context, path string, metadata map[string]string, ten
 // tensor data, else model-00001-of-0000N.safetensors and so on with an index. A tensor larger than maxBytes gets a shard
 // of its own. Shards are filled in the order given.
 //
-// The index, without which the shards are not a model, comes last; after an error none of the files is there. A folder
-// that holds a model already is refused: the reader of an old index would find new shards.
+// The index, without which the shards are not a model, comes last; after an error no file that was made is there, and
+// shards of an earlier try are as they were unless their turn had come. A folder that holds a model already is refused:
+// the reader of an old index would find new shards.
 func WriteSharded(ctx context.Context, dir string, maxBytes int64, metadata map[string]string, tensors []Source) error {
 	if err := writeSharded(ctx, dir, maxBytes, metadata, tensors); err != nil {
 		return fmt.Errorf("safetensors: write to %s: %w", dir, err)
@@ -76,13 +77,13 @@ func writeSharded(ctx context.Context, dir string, maxBytes int64, metadata map[
 		return f.Commit()
 	}
 	var files []*atomicfile.File
-	done := false
+	var committed []string // to be removed, unless the index follows
 	defer func() {
 		for _, f := range files {
 			f.Abort()
-			if !done {
-				os.Remove(f.Path())
-			}
+		}
+		for _, path := range committed {
+			os.Remove(path)
 		}
 	}()
 	index := make(map[string]string)
@@ -104,10 +105,13 @@ func writeSharded(ctx context.Context, dir string, maxBytes int64, metadata map[
 		if err := f.Commit(); err != nil {
 			return err
 		}
+		committed = append(committed, f.Path())
 	}
-	err = atomicfile.WriteFile(filepath.Join(dir, IndexName), encodeIndex(index, total))
-	done = err == nil
-	return err
+	if err := atomicfile.WriteFile(filepath.Join(dir, IndexName), encodeIndex(index, total)); err != nil {
+		return err
+	}
+	committed = nil
+	return nil
 }
 
 // split fills shards one after the other.

@@ -89,3 +89,43 @@ func TestShardsOfAKilledWriter(t *testing.T) {
 	}
 	f.Close()
 }
+
+// A try that fails before its first shard has its name leaves the shards that stood there, and one that fails later
+// removes what it has put there.
+func TestShardsOfAnEarlierTry(t *testing.T) {
+	dir := t.TempDir()
+	shard := func(n int) string {
+		return filepath.Join(dir, []string{"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}[n])
+	}
+	for n := range 2 {
+		if err := os.WriteFile(shard(n), []byte("old"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fails := Source{"b", U8, []int{4}, func(io.Writer) error { return errors.New("disk on fire") }}
+	if err := WriteSharded(context.Background(), dir, 4, nil, []Source{{"a", U8, []int{4}, zeros(4)}, fails}); err == nil {
+		t.Error("no error")
+	}
+	for n := range 2 {
+		if old, err := os.ReadFile(shard(n)); string(old) != "old" {
+			t.Errorf("shard %d holds %q (%v)", n, old, err)
+		}
+	}
+
+	// What has the second shard's name by the time of its turn cannot be replaced.
+	if err := os.Remove(shard(1)); err != nil {
+		t.Fatal(err)
+	}
+	hinders := Source{"b", U8, []int{4}, func(w io.Writer) error {
+		if err := os.Mkdir(shard(1), 0o777); err != nil {
+			return err
+		}
+		return zeros(4)(w)
+	}}
+	if err := WriteSharded(context.Background(), dir, 4, nil, []Source{{"a", U8, []int{4}, zeros(4)}, hinders}); err == nil {
+		t.Error("a folder was replaced")
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 || entries[0].Name() != filepath.Base(shard(1)) {
+		t.Errorf("left %v", entries)
+	}
+}
