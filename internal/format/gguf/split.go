@@ -36,8 +36,12 @@ func (f *File) join(path string) error {
 			return err
 		}
 	}
-	if want, err := f.IntOr(splitTensors, len(f.Tensors)); err != nil || want != len(f.Tensors) {
-		return fmt.Errorf("parts have %d tensors, %s is %d (%v)", len(f.Tensors), splitTensors, want, err)
+	want, err := f.IntOr(splitTensors, len(f.Tensors))
+	if err != nil {
+		return err
+	}
+	if want != len(f.Tensors) {
+		return fmt.Errorf("parts have %d tensors, %s is %d", len(f.Tensors), splitTensors, want)
 	}
 	for _, key := range []string{splitNo, splitCount, splitTensors} {
 		f.Delete(key)
@@ -70,8 +74,12 @@ func (f *File) joinPart(path string, no, count int) error {
 	}
 	f.parts = append(f.parts, p.mapping)
 	name := filepath.Base(path)
-	if n, c, err := p.part(); err != nil || n != no || c != count {
-		return fmt.Errorf("%s: says it is part %d of %d (%v)", name, n+1, c, err)
+	n, c, err := p.part()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if n != no || c != count {
+		return fmt.Errorf("%s: says it is part %d of %d, want %d of %d", name, n+1, c, no+1, count)
 	}
 	for _, t := range p.Tensors {
 		if f.Tensor(t.Name) != nil {
