@@ -12,7 +12,6 @@ func axpy(a float32, x, y []float32)             { axpyGeneric(a, x, y) }
 func add(dst, x []float32)                       { addGeneric(dst, x) }
 func mul(dst, x []float32)                       { mulGeneric(dst, x) }
 func scale(a float32, x []float32)               { scaleGeneric(a, x) }
-func absMax(x []float32) float32                 { return absMaxGeneric(x) }
 func maximum(x []float32) float32                { return maxGeneric(x) }
 func mulScaled(y, x, w []float32, a float32)     { mulScaledGeneric(y, x, w, a) }
 func expSum(x []float32, max float32) float32    { return expSumGeneric(x, max) }

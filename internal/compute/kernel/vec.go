@@ -55,9 +55,6 @@ func Scale(a float32, x []float32) {
 // SumSquares returns Σ x[i]².
 func SumSquares(x []float32) float32 { return Dot(x, x) }
 
-// AbsMax returns the largest |x[i]|, 0 of nothing. A NaN among x may be overlooked.
-func AbsMax(x []float32) float32 { return absMax(x) }
-
 // Max returns the largest x[i]; x must not be empty. A NaN among x may be overlooked.
 func Max(x []float32) float32 {
 	need(len(x), 1, "Max: x")
@@ -111,14 +108,6 @@ func scaleGeneric(a float32, x []float32) {
 	for i := range x {
 		x[i] *= a
 	}
-}
-
-func absMaxGeneric(x []float32) float32 {
-	var m float32
-	for _, v := range x {
-		m = max(m, v, -v)
-	}
-	return m
 }
 
 func maxGeneric(x []float32) float32 {

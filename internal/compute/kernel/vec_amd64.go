@@ -81,16 +81,6 @@ func mulScaled(y, x, w []float32, a float32) {
 	}
 }
 
-func absMax(x []float32) float32 {
-	if vecHasAVX512 {
-		return absMaxAVX512(x)
-	}
-	if vecHasAVX2 {
-		return absMaxAVX2(x)
-	}
-	return absMaxGeneric(x)
-}
-
 func maximum(x []float32) float32 {
 	if vecHasAVX512 {
 		return maximumAVX512(x)

@@ -23,9 +23,8 @@ DATA lanes<>+60(SB)/4, $0x00000000
 GLOBL lanes<>(SB), RODATA|NOPTR, $64
 
 DATA one<>+0(SB)/4, $0x3f800000
-DATA one<>+4(SB)/4, $0x7fffffff
-DATA one<>+8(SB)/4, $0xff800000
-GLOBL one<>(SB), RODATA|NOPTR, $12
+DATA one<>+4(SB)/4, $0xff800000
+GLOBL one<>(SB), RODATA|NOPTR, $8
 
 DATA exp<>+0(SB)/4, $0xc2d00000
 DATA exp<>+4(SB)/4, $0xc2d00000
@@ -363,52 +362,12 @@ done:
 	VZEROUPPER
 	RET
 
-// func absMaxAVX512(x []float32) (ret float32)
-// Requires: AVX512F, AVX512BW, AVX512DQ, AVX512VL
-TEXT ·absMaxAVX512(SB), NOSPLIT, $0-28
-	MOVQ x_base+0(FP), SI
-	MOVQ x_len+8(FP), CX
-	VPXORD Z0, Z0, Z0
-	VBROADCASTSS one<>+4(SB), Z2
-	XORQ AX, AX
-	CMPQ CX, $16
-	JLT tail
-loop:
-	VMOVUPS 0(SI)(AX*4), Z1
-	VPANDD Z2, Z1, Z1
-	VMAXPS Z0, Z1, Z0
-	ADDQ $16, AX
-	SUBQ $16, CX
-	CMPQ CX, $16
-	JGE loop
-tail:
-	TESTQ CX, CX
-	JEQ done
-	MOVQ $-1, DX
-	BZHIQ CX, DX, DX
-	KMOVW DX, K1
-	VMOVUPS.Z 0(SI)(AX*4), K1, Z1
-	VPANDD Z2, Z1, Z1
-	VMAXPS Z0, Z1, Z0
-done:
-	VEXTRACTF64X4 $1, Z0, Y1
-	VMAXPS Y1, Y0, Y0
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPS X1, X0, X0
-	VPERMILPS $0x4E, X0, X1
-	VMAXPS X1, X0, X0
-	VPERMILPS $0xB1, X0, X1
-	VMAXPS X1, X0, X0
-	VMOVSS X0, ret+24(FP)
-	VZEROUPPER
-	RET
-
 // func maximumAVX512(x []float32) (ret float32)
 // Requires: AVX512F, AVX512BW, AVX512DQ, AVX512VL
 TEXT ·maximumAVX512(SB), NOSPLIT, $0-28
 	MOVQ x_base+0(FP), SI
 	MOVQ x_len+8(FP), CX
-	VBROADCASTSS one<>+8(SB), Z0
+	VBROADCASTSS one<>+4(SB), Z0
 	VMOVAPS Z0, Z2
 	XORQ AX, AX
 	CMPQ CX, $16
@@ -1145,50 +1104,12 @@ done:
 	VZEROUPPER
 	RET
 
-// func absMaxAVX2(x []float32) (ret float32)
-// Requires: AVX2, FMA, F16C
-TEXT ·absMaxAVX2(SB), NOSPLIT, $0-28
-	MOVQ x_base+0(FP), SI
-	MOVQ x_len+8(FP), CX
-	VXORPS Y0, Y0, Y0
-	VBROADCASTSS one<>+4(SB), Y2
-	XORQ AX, AX
-	CMPQ CX, $8
-	JLT tail
-loop:
-	VMOVUPS 0(SI)(AX*4), Y1
-	VANDPS Y2, Y1, Y1
-	VMAXPS Y0, Y1, Y0
-	ADDQ $8, AX
-	SUBQ $8, CX
-	CMPQ CX, $8
-	JGE loop
-tail:
-	TESTQ CX, CX
-	JEQ done
-	LEAQ lanes<>+32(SB), DX
-	NEGQ CX
-	VMOVUPS (DX)(CX*4), Y15
-	VMASKMOVPS 0(SI)(AX*4), Y15, Y1
-	VANDPS Y2, Y1, Y1
-	VMAXPS Y0, Y1, Y0
-done:
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPS X1, X0, X0
-	VPERMILPS $0x4E, X0, X1
-	VMAXPS X1, X0, X0
-	VPERMILPS $0xB1, X0, X1
-	VMAXPS X1, X0, X0
-	VMOVSS X0, ret+24(FP)
-	VZEROUPPER
-	RET
-
 // func maximumAVX2(x []float32) (ret float32)
 // Requires: AVX2, FMA, F16C
 TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
 	MOVQ x_base+0(FP), SI
 	MOVQ x_len+8(FP), CX
-	VBROADCASTSS one<>+8(SB), Y0
+	VBROADCASTSS one<>+4(SB), Y0
 	VMOVAPS Y0, Y2
 	XORQ AX, AX
 	CMPQ CX, $8

@@ -23,9 +23,6 @@ func scaleAVX512(a float32, x []float32)
 func mulScaledAVX512(y []float32, x []float32, w []float32, a float32)
 
 //go:noescape
-func absMaxAVX512(x []float32) (ret float32)
-
-//go:noescape
 func maximumAVX512(x []float32) (ret float32)
 
 //go:noescape
@@ -75,9 +72,6 @@ func scaleAVX2(a float32, x []float32)
 
 //go:noescape
 func mulScaledAVX2(y []float32, x []float32, w []float32, a float32)
-
-//go:noescape
-func absMaxAVX2(x []float32) (ret float32)
 
 //go:noescape
 func maximumAVX2(x []float32) (ret float32)

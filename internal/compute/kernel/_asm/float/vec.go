@@ -12,12 +12,12 @@ func writeVec(f *file) {
 		lanes = append(lanes, v)
 	}
 	f.words("lanes", lanes...) // 8 lanes from word 8-n have the first n set
-	f.words("one", math.Float32bits(1), 0x7fffffff, math.Float32bits(float32(math.Inf(-1))))
+	f.words("one", math.Float32bits(1), math.Float32bits(float32(math.Inf(-1))))
 	expTables(f)
 	for _, x := range isas(f) {
 		dot(x)
 		elementwise(x)
-		maxima(x)
+		maximum(x)
 		expSum(x)
 		swiGLU(x)
 		swiGLUBackward(x)
@@ -125,30 +125,12 @@ func elementwise(x *simd) {
 	x.end()
 }
 
-// maxima: MAXPS returns its second operand when one is NaN; here that is the running maximum, so a NaN is passed over.
-func maxima(x *simd) {
-	x.begin("absMax", "ret float32", "x []float32")
-	x.p("MOVQ x_base+0(FP), SI")
-	x.p("MOVQ x_len+8(FP), CX")
-	x.zero(0)
-	x.broadcast("one<>+4(SB)", 2)
-	x.each(func() {
-		x.load("SI", 1)
-		if x.wide() {
-			x.op("VPANDD", 2, 1, 1)
-		} else {
-			x.op("VANDPS", 2, 1, 1)
-		}
-		x.op("VMAXPS", 0, 1, 0)
-	})
-	x.fold("VMAXPS")
-	x.p("VMOVSS X0, ret+24(FP)")
-	x.end()
-
+// maximum: MAXPS returns its second operand when one is NaN; here that is the running maximum, so a NaN is passed over.
+func maximum(x *simd) {
 	x.begin("maximum", "ret float32", "x []float32")
 	x.p("MOVQ x_base+0(FP), SI")
 	x.p("MOVQ x_len+8(FP), CX")
-	x.broadcast("one<>+8(SB)", 0)
+	x.broadcast("one<>+4(SB)", 0)
 	x.op("VMOVAPS", 0, 2)
 	x.each(func() {
 		x.load("SI", 1)
