@@ -33,8 +33,21 @@ func kindsPairs() []pair {
 		{"many.float64", ArrayOf([]float64{-1.5, math.MaxFloat64, math.MaxFloat64})},
 		{"many.bool", ArrayOf([]bool{false, true, true})},
 		{"many.string", ArrayOf([]string{"", "naïve 鍵 🔑", "naïve 鍵 🔑"})},
-		{"nested", ArrayOfArrays([]Value{ArrayOf([]int32{1, 2}), ArrayOf([]int32{3})})},
+		{"nested", arrayOfArrays([]Value{ArrayOf([]int32{1, 2}), ArrayOf([]int32{3})})},
 	}
+}
+
+// arrayOfArrays makes an array of arrays, which the format knows and llama.cpp refuses. Panics if one is no array.
+func arrayOfArrays(s []Value) Value {
+	v := Value{kind: Array, elem: Array, n: len(s)}
+	for _, x := range s {
+		if x.kind != Array || x.source != nil {
+			panic("gguf: arrayOfArrays: " + x.typeName() + ", want arrays in memory")
+		}
+		v.raw = appendArrayHead(v.raw, x)
+		v.raw = append(v.raw, x.raw...)
+	}
+	return v
 }
 
 func TestKindsOfGGUFPy(t *testing.T) {

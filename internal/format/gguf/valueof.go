@@ -27,19 +27,6 @@ func ArrayOf[T Scalar](s []T) Value {
 	return v
 }
 
-// ArrayOfArrays makes an array of arrays, which the format knows and llama.cpp refuses. Panics if one is no array.
-func ArrayOfArrays(s []Value) Value {
-	v := Value{kind: Array, elem: Array, n: len(s)}
-	for _, x := range s {
-		if x.kind != Array || x.source != nil {
-			panic("gguf: ArrayOfArrays: " + x.typeName() + ", want arrays in memory")
-		}
-		v.raw = appendArrayHead(v.raw, x)
-		v.raw = append(v.raw, x.raw...)
-	}
-	return v
-}
-
 func appendArrayHead(b []byte, v Value) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(v.elem))
 	return binary.LittleEndian.AppendUint64(b, uint64(v.n))

@@ -58,7 +58,7 @@ func TestFailedWrites(t *testing.T) {
 		{"nested too deep", "nested deeper", nil, func(w *Writer) {
 			v := ArrayOf([]int32{1})
 			for range 4 {
-				v = ArrayOfArrays([]Value{v})
+				v = arrayOfArrays([]Value{v})
 			}
 			w.Set("k", v)
 		}},

@@ -8,7 +8,7 @@
 // A file that another process shortens after Open leaves pages without bytes behind them, and the CPU faults at the
 // first touch. What is promised:
 //
-//   - Copy, ReadAt and whatever runs inside Guard return an error that matches ErrTruncated. The program goes on.
+//   - ReadAt and whatever runs inside Guard return an error that matches ErrTruncated. The program goes on.
 //   - Check tells whether the file still has the length it was opened with. It is a look at one moment.
 //   - A touch of Bytes outside Guard ends the program with a fault. Kernels read weights so, because a guard belongs to
 //     one goroutine and a worker pool has many: a weight is trusted from the moment it is bound. Files that a program
@@ -127,15 +127,6 @@ func (m *File) Check() error {
 	return nil
 }
 
-// Copy fills dst from the file's bytes at off, guarded against truncation.
-func (m *File) Copy(dst []byte, off int64) error {
-	n := int64(len(dst))
-	if off < 0 || off > int64(len(m.data)) || n > int64(len(m.data))-off {
-		return fmt.Errorf("mmap: %s: %d bytes at %d, file has %d: %w", m.path, n, off, len(m.data), io.ErrUnexpectedEOF)
-	}
-	return m.Guard(func() { copy(dst, m.data[off:off+n]) })
-}
-
 // ReadAt is io.ReaderAt over the bytes counted at Open, guarded against truncation.
 func (m *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
@@ -185,34 +176,4 @@ func (m *File) Guard(f func()) (err error) {
 func (m *File) holds(addr uintptr) bool {
 	start := uintptr(unsafe.Pointer(unsafe.SliceData(m.data)))
 	return len(m.data) > 0 && addr >= start && addr-start < uintptr(len(m.data))
-}
-
-// An Advice tells the kernel how a range will be used. It changes speed, never a result.
-type Advice int
-
-const (
-	WillNeed   Advice = iota // bring it into memory now
-	Sequential               // read ahead far, drop what was read
-	Random                   // read nothing ahead: experts of a model larger than memory
-	DontNeed                 // may be dropped: its weights were repacked elsewhere
-)
-
-// Advise gives advice on the n bytes at off. A range that leaves the file is a caller's bug; what the kernel thinks of
-// the advice is not reported, and platforms without mapping ignore it.
-func (m *File) Advise(off, n int, a Advice) {
-	if off < 0 || n < 0 || off > len(m.data) || n > len(m.data)-off {
-		panic("mmap: Advise: range leaves the file")
-	}
-	if m.unmap == nil || n == 0 {
-		return
-	}
-	// The kernel wants whole pages: the first is widened to its start, except where pages would be dropped.
-	page := os.Getpagesize()
-	start, end := off-off%page, off+n
-	if a == DontNeed {
-		start, end = (off+page-1)/page*page, end-end%page
-	}
-	if start < end {
-		advise(m.data[start:end], a)
-	}
 }

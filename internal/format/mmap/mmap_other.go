@@ -5,5 +5,3 @@ package mmap
 import "os"
 
 func mapFile(f *os.File, size int) ([]byte, func([]byte) error, error) { return readFile(f, size) }
-
-func advise([]byte, Advice) {}

@@ -40,13 +40,6 @@ func TestOpenGivesTheFile(t *testing.T) {
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%d bytes: ReadAt differs from the file, error %v", n, err)
 		}
-		for _, a := range []Advice{WillNeed, Sequential, Random, DontNeed} {
-			m.Advise(0, n, a)
-			m.Advise(n/3, n/3, a)
-		}
-		if !bytes.Equal(m.Bytes(), want) {
-			t.Errorf("%d bytes: advice changed the bytes", n)
-		}
 		if err := m.Check(); err != nil {
 			t.Error(err)
 		}
@@ -73,25 +66,29 @@ func TestReadFile(t *testing.T) {
 	}
 }
 
-func TestCopyBounds(t *testing.T) {
+func TestReadAtBounds(t *testing.T) {
 	m, err := Open(write(t, pattern(100)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer m.Close()
 	for _, c := range []struct {
-		n   int
-		off int64
-		ok  bool
-	}{{100, 0, true}, {0, 100, true}, {1, 99, true}, {1, 100, false}, {101, 0, false}, {1, -1, false}, {8, 1<<63 - 4, false}} {
+		n    int
+		off  int64
+		want int // bytes
+		eof  bool
+	}{{100, 0, 100, false}, {0, 100, 0, true}, {1, 99, 1, false}, {1, 100, 0, true}, {101, 0, 100, true}, {8, 1<<63 - 4, 0, true}} {
 		dst := make([]byte, c.n)
-		err := m.Copy(dst, c.off)
-		if (err == nil) != c.ok {
-			t.Errorf("Copy of %d at %d: %v", c.n, c.off, err)
+		n, err := m.ReadAt(dst, c.off)
+		if n != c.want || (err == io.EOF) != c.eof || err != nil && !c.eof {
+			t.Errorf("%d bytes at %d: %d, %v", c.n, c.off, n, err)
 		}
-		if c.ok && !bytes.Equal(dst, pattern(100)[c.off:][:c.n]) {
-			t.Errorf("Copy of %d at %d: wrong bytes", c.n, c.off)
+		if n > 0 && !bytes.Equal(dst[:n], pattern(100)[c.off:][:n]) {
+			t.Errorf("%d bytes at %d: wrong bytes", c.n, c.off)
 		}
+	}
+	if _, err := m.ReadAt(make([]byte, 1), -1); err == nil || err == io.EOF {
+		t.Errorf("before the file: %v", err)
 	}
 }
 
@@ -112,9 +109,6 @@ func TestTruncatedFileIsAnError(t *testing.T) {
 		t.Errorf("Check: %v", err)
 	}
 	dst := make([]byte, 4096)
-	if err := m.Copy(dst, 1<<19); !errors.Is(err, ErrTruncated) {
-		t.Errorf("Copy: %v", err)
-	}
 	if n, err := m.ReadAt(dst, 1<<19); n != 0 || !errors.Is(err, ErrTruncated) {
 		t.Errorf("ReadAt: %d, %v", n, err)
 	}
@@ -122,7 +116,7 @@ func TestTruncatedFileIsAnError(t *testing.T) {
 	if err := m.Guard(func() { sum = m.Bytes()[1<<20-1] }); !errors.Is(err, ErrTruncated) {
 		t.Errorf("Guard: %d, %v", sum, err)
 	}
-	if err := m.Copy(dst, 0); err != nil || !bytes.Equal(dst, pattern(4096)) {
+	if _, err := m.ReadAt(dst, 0); err != nil || !bytes.Equal(dst, pattern(4096)) {
 		t.Errorf("the part that is left: %v", err)
 	}
 }

@@ -16,13 +16,3 @@ func mapFile(f *os.File, size int) ([]byte, func([]byte) error, error) {
 	}
 	return data, unix.Munmap, os.NewSyscallError("mmap", err)
 }
-
-func advise(b []byte, a Advice) {
-	flag := map[Advice]int{
-		WillNeed:   unix.MADV_WILLNEED,
-		Sequential: unix.MADV_SEQUENTIAL,
-		Random:     unix.MADV_RANDOM,
-		DontNeed:   unix.MADV_DONTNEED,
-	}[a]
-	_ = unix.Madvise(b, flag) // advice only
-}
