@@ -70,34 +70,39 @@ var hfClassNames = map[string]string{
 	`[一-龥぀-ゟ゠-ヿ]+`: "kana", `[一-龥ࠀ-一가-퟿]+`: "wide", `\s?[!-/:-~！-／：-～‘-‟　-。]+`: "marks",
 }
 
+// hfPart is one pre_tokenizer as the file has it, with the fields of every type.
+type hfPart struct {
+	Type             string
+	Pretokenizers    []json.RawMessage
+	Pattern          struct{ Regex, String *string }
+	Behavior         string
+	Invert           bool
+	IndividualDigits bool   `json:"individual_digits"`
+	AddPrefixSpace   *bool  `json:"add_prefix_space"`
+	UseRegex         *bool  `json:"use_regex"`
+	PrependScheme    string `json:"prepend_scheme"`
+	Split            *bool
+	Replacement      string
+}
+
+// orTrue is a flag that is true where it is missing.
+func orTrue(b *bool) bool { return b == nil || *b }
+
 // add appends one pre_tokenizer, or those of a Sequence.
 func (p *hfPre) add(raw json.RawMessage, depth int) error {
-	var c struct {
-		Type             string
-		Pretokenizers    []json.RawMessage
-		Pattern          struct{ Regex, String *string }
-		Behavior         string
-		Invert           bool
-		IndividualDigits bool   `json:"individual_digits"`
-		AddPrefixSpace   *bool  `json:"add_prefix_space"`
-		UseRegex         *bool  `json:"use_regex"`
-		PrependScheme    string `json:"prepend_scheme"`
-		Split            *bool
-		Replacement      string
-	}
 	if isNull(raw) {
 		return nil
 	}
 	if depth > maxNesting {
 		return fmt.Errorf("pre_tokenizer nested deeper than %d", maxNesting)
 	}
+	var c hfPart
 	if err := json.Unmarshal(raw, &c); err != nil {
 		return fmt.Errorf("pre_tokenizer: %w", err)
 	}
 	if p.byteLevel && c.Type != "Sequence" {
 		return fmt.Errorf("pre_tokenizer %s follows ByteLevel, which must be the last", c.Type)
 	}
-	isTrue := func(b *bool) bool { return b == nil || *b } // the default of all three flags
 	switch c.Type {
 	case "Sequence":
 		for _, raw := range c.Pretokenizers {
@@ -105,41 +110,51 @@ func (p *hfPre) add(raw json.RawMessage, depth int) error {
 				return err
 			}
 		}
+		return nil
 	case "Split":
 		return p.addSplit(c.Pattern.Regex, c.Behavior, c.Invert)
 	case "Digits":
-		name, max := "", 0
 		if c.IndividualDigits {
-			name, max = "digit", 1
+			p.push("digit", digits(1))
+		} else {
+			p.push("", digits(0))
 		}
-		p.push(name, digits(max))
+		return nil
 	case "ByteLevel":
-		p.byteLevel = true
-		if isTrue(c.AddPrefixSpace) {
-			if len(p.stages) > 0 {
-				return fmt.Errorf("pre_tokenizer ByteLevel with add_prefix_space follows another")
-			}
-			p.pad = padAlways
-		}
-		if isTrue(c.UseRegex) {
-			p.push("gpt2", gpt2)
-		}
+		return p.addByteLevel(&c)
 	case "Metaspace":
-		if c.Replacement != escapedSpace || len(p.stages) > 0 {
-			return fmt.Errorf("pre_tokenizer Metaspace with replacement %q, want %q and no other before it", c.Replacement, escapedSpace)
+		return p.addMetaspace(&c)
+	}
+	return fmt.Errorf("unknown pre_tokenizer %q; known are Sequence, Split, Digits, ByteLevel, Metaspace", c.Type)
+}
+
+func (p *hfPre) addByteLevel(c *hfPart) error {
+	p.byteLevel = true
+	if orTrue(c.AddPrefixSpace) {
+		if len(p.stages) > 0 {
+			return fmt.Errorf("pre_tokenizer ByteLevel with add_prefix_space follows another")
 		}
-		p.escape = true
-		switch {
-		case c.PrependScheme == "first":
-			p.pad = padFirst
-		case c.PrependScheme == "always" || c.PrependScheme == "" && isTrue(c.AddPrefixSpace):
-			p.pad = padAlways
-		}
-		if isTrue(c.Split) {
-			p.push("", metaspaceWord)
-		}
-	default:
-		return fmt.Errorf("unknown pre_tokenizer %q; known are Sequence, Split, Digits, ByteLevel, Metaspace", c.Type)
+		p.pad = padAlways
+	}
+	if orTrue(c.UseRegex) {
+		p.push("gpt2", gpt2)
+	}
+	return nil
+}
+
+func (p *hfPre) addMetaspace(c *hfPart) error {
+	if c.Replacement != escapedSpace || len(p.stages) > 0 {
+		return fmt.Errorf("pre_tokenizer Metaspace with replacement %q, want %q and no other before it", c.Replacement, escapedSpace)
+	}
+	p.escape = true
+	switch {
+	case c.PrependScheme == "first":
+		p.pad = padFirst
+	case c.PrependScheme == "always" || c.PrependScheme == "" && orTrue(c.AddPrefixSpace):
+		p.pad = padAlways
+	}
+	if orTrue(c.Split) {
+		p.push("", metaspaceWord)
 	}
 	return nil
 }
