@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -15,12 +14,9 @@ func newReport() *cobra.Command {
 		Use: "report DIR", Short: "Make a run's report again, from its predictions and manifest alone", Args: arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dir := filepath.Clean(args[0])
-			if err := report.Build(dir); err != nil {
-				return withHint(err, "DIR is a folder that retort distill left: it holds %s and %s", report.PredictionsFile, report.ManifestFile)
-			}
-			rep, err := report.Compute(dir)
+			rep, err := report.Build(dir)
 			if err != nil {
-				return fmt.Errorf("report %s: %w", dir, err)
+				return withHint(err, "DIR is a folder that retort distill left: it holds %s and %s", report.PredictionsFile, report.ManifestFile)
 			}
 			return printResult(cmd.OutOrStdout(), &distill.Result{Dir: dir, Stopped: rep.Manifest.Stopped, Report: rep})
 		},

@@ -10,7 +10,6 @@ import (
 	"retort/internal/format/gguf"
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
-	"retort/internal/lm/grammar"
 )
 
 // ExamineOptions are those of one model's exam.
@@ -27,7 +26,7 @@ type ExamineOptions struct {
 // Examined is what a model reached. Shares are of the graded items, of all fields together and per field.
 type Examined struct {
 	Model  string                `json:"model"`
-	Role   string                `json:"role"` // student, if the model was trained by this pipeline; else teacher
+	Role   string                `json:"role"` // student, if the model was trained by this pipeline; else model
 	Recipe string                `json:"recipe"`
 	Split  string                `json:"split"`
 	Items  int                   `json:"items"`
@@ -48,6 +47,10 @@ type FieldShare struct {
 // another the teacher's. Answers that Out holds of the same model to the same questions are not asked again; those of
 // another model in the same role make way.
 func Examine(ctx context.Context, o ExamineOptions) (*Examined, error) {
+	t, bound, err := loadTask(o.Recipe, o.Data)
+	if err != nil {
+		return nil, err
+	}
 	if o.Out == "" {
 		dir, err := os.MkdirTemp("", "retort-eval-")
 		if err != nil {
@@ -66,14 +69,6 @@ func Examine(ctx context.Context, o ExamineOptions) (*Examined, error) {
 	// A report names the models of its own run.
 	if _, err := os.Stat(filepath.Join(o.Out, report.ManifestFile)); err == nil {
 		return nil, fmt.Errorf("%s holds the run of a student: its predictions are not for others, want another folder", o.Out)
-	}
-	t, err := task.Load(o.Recipe, o.Data)
-	if err != nil {
-		return nil, err
-	}
-	bound, err := grammar.Compile(t.Schema)
-	if err != nil {
-		return nil, fmt.Errorf("recipe %s: %w", o.Recipe, err)
 	}
 	st, err := openState(filepath.Join(o.Out, stateFile))
 	if err != nil {
@@ -98,7 +93,7 @@ func Examine(ctx context.Context, o ExamineOptions) (*Examined, error) {
 	if !slices.ContainsFunc(items, func(it task.Item) bool { return it.Gold != nil }) {
 		return nil, fmt.Errorf("none of the %d items of %s has a gold answer: there is nothing to grade", len(items), o.Split)
 	}
-	role := report.RoleTeacher
+	role := report.RoleModel
 	if trainedHere(o.Model.Path) {
 		role = report.RoleStudent
 	}

@@ -47,7 +47,11 @@ func looked(t *testing.T, o Options) *run {
 	if err := os.MkdirAll(o.Out, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	r, err := begin(o)
+	tk, bound, err := loadTask(o.Recipe, o.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := begin(o, tk, bound)
 	if err != nil {
 		t.Fatal(err)
 	}

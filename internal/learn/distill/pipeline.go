@@ -95,6 +95,10 @@ type run struct {
 // Run runs the pipeline, or goes on with it. When the budget ends it examines what exists and reports; when ctx ends
 // it stops, and the same call goes on later.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	t, bound, err := loadTask(o.Recipe, o.Data)
+	if err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(o.Out, 0o777); err != nil {
 		return nil, err
 	}
@@ -103,7 +107,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer release()
-	r, err := begin(o)
+	r, err := begin(o, t, bound)
 	if err != nil {
 		return nil, err
 	}
@@ -120,23 +124,12 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := r.writeManifest(); err != nil {
 		return nil, err
 	}
-	if err := report.Build(o.Out); err != nil {
-		return nil, err
-	}
-	rep, err := report.Compute(o.Out)
+	rep, err := report.Build(o.Out)
 	return &Result{Dir: o.Out, Stopped: r.m.Stopped, Report: rep}, err
 }
 
-// begin loads the task and the run's state.
-func begin(o Options) (*run, error) {
-	t, err := task.Load(o.Recipe, o.Data)
-	if err != nil {
-		return nil, err
-	}
-	bound, err := grammar.Compile(t.Schema)
-	if err != nil {
-		return nil, fmt.Errorf("recipe %s: %w", o.Recipe, err)
-	}
+// begin reads what the folder says of the run.
+func begin(o Options, t *task.Task, bound *grammar.Grammar) (*run, error) {
 	st, err := openState(filepath.Join(o.Out, stateFile))
 	if err != nil {
 		return nil, err
@@ -144,6 +137,19 @@ func begin(o Options) (*run, error) {
 	r := &run{o: o, task: t, bound: bound, state: st}
 	r.m = r.newManifest()
 	return r, nil
+}
+
+// loadTask returns the task of a recipe, and its schema as what binds answers.
+func loadTask(recipe, data string) (*task.Task, *grammar.Grammar, error) {
+	t, err := task.Load(recipe, data)
+	if err != nil {
+		return nil, nil, err
+	}
+	bound, err := grammar.Compile(t.Schema)
+	if err != nil {
+		return nil, nil, fmt.Errorf("recipe %s: %w", recipe, err)
+	}
+	return t, bound, nil
 }
 
 // phases does what is missing, in order.

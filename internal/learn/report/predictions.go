@@ -18,6 +18,7 @@ const (
 	RoleBase     = "base" // the student before training
 	RoleStudent  = "student"
 	RoleBaseline = "baseline"
+	RoleModel    = "model" // one that is examined alone
 )
 
 // A Prediction is one line of predictions.jsonl: what one role answered to one item, how it was graded and what it took. Gold is

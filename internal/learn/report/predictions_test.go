@@ -81,7 +81,7 @@ func TestReadErrors(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, ManifestFile), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := Build(dir); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Build(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("manifest %q: %v, want %q", text, err, want)
 		}
 	}

@@ -22,24 +22,24 @@ const (
 	HTMLFile        = "report.html"
 )
 
-// Build reads the run in dir and writes report.json and report.html there.
-func Build(dir string) error {
+// Build reads the run in dir, writes report.json and report.html there, and returns what they say.
+func Build(dir string) (*Report, error) {
 	r, err := Compute(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("report: %w", err)
 	}
 	page, err := renderHTML(r)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return nil, fmt.Errorf("report: %w", err)
 	}
 	if err := WriteFile(filepath.Join(dir, JSONFile), append(b, '\n')); err != nil {
-		return err
+		return nil, err
 	}
-	return WriteFile(filepath.Join(dir, HTMLFile), page)
+	return r, WriteFile(filepath.Join(dir, HTMLFile), page)
 }
 
 // Compute gives all figures of the run in dir.

@@ -100,7 +100,7 @@ func TestBuild(t *testing.T) {
 		dir = keep
 	}
 	writeRun(t, dir, map[string]int{RoleTeacher: 9, RoleBase: 100, RoleStudent: 14, RoleBaseline: 40})
-	if err := Build(dir); err != nil {
+	if _, err := Build(dir); err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, JSONFile))
@@ -146,7 +146,7 @@ func TestBuild(t *testing.T) {
 		}
 	}
 	// The same files give the same report, byte for byte.
-	if err := Build(dir); err != nil {
+	if _, err := Build(dir); err != nil {
 		t.Fatal(err)
 	}
 	again, _ := os.ReadFile(filepath.Join(dir, HTMLFile))
@@ -182,7 +182,7 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	w.Close()
-	if err := Build(dir); err != nil {
+	if _, err := Build(dir); err != nil {
 		t.Fatal(err)
 	}
 	page, _ := os.ReadFile(filepath.Join(dir, HTMLFile))
