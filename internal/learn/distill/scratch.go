@@ -3,6 +3,7 @@ package distill
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -217,6 +218,18 @@ func encode(tok *tokenizer.Tokenizer, text string) []int32 {
 	return out
 }
 
+// id is the hash of what decides the training: the config's text, and the sequences made of its data and tokenizer.
+func (c *Scratch) id(examples []data.Example) string {
+	h := sha256.New()
+	io.WriteString(h, c.hash)
+	for _, e := range examples {
+		binary.Write(h, binary.LittleEndian, int64(e.From))
+		binary.Write(h, binary.LittleEndian, int64(len(e.Tokens)))
+		binary.Write(h, binary.LittleEndian, e.Tokens)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // ScratchProgress tells how a run from scratch stands.
 type ScratchProgress struct {
 	Line  train.Line
@@ -248,7 +261,7 @@ func TrainScratch(ctx context.Context, c *Scratch, dir string, threads int, each
 	steps := loader.StepsPerEpoch() * c.Train.Epochs
 	adamw := optim.DefaultAdamW
 	adamw.WeightDecay = c.Train.WeightDecay
-	t, err := train.New(m, loader, tensor.NewRun(pool), train.Options{Dir: dir, ID: c.hash, AdamW: adamw, Every: 2 * time.Minute,
+	t, err := train.New(m, loader, tensor.NewRun(pool), train.Options{Dir: dir, ID: c.id(examples), AdamW: adamw, Every: 2 * time.Minute,
 		Schedule: optim.Schedule{Kind: c.Train.Schedule, Peak: c.Train.LearningRate, Steps: steps, Warmup: min(c.Train.Warmup, steps), Min: c.Train.Min, Decay: steps / 5}})
 	if err != nil {
 		return "", err
