@@ -30,7 +30,7 @@ func FuzzRender(f *testing.F) {
 		tmpl.Now = now
 		want, errWant := tmpl.Render(plainVars)
 		got, err := tmpl.Mark(dataVars)
-		if took := time.Since(start); took > 4*patience {
+		if took := time.Since(start); took > patience {
 			t.Errorf("it took %v", took)
 		}
 		if (err == nil) != (errWant == nil) {

@@ -74,8 +74,8 @@ func manyNames(format string, n int) string {
 	return b.String()
 }
 
-// patience is ten times the promise of 100 ms, so that a crowded machine does not fail the test.
-const patience = time.Second
+// patience tells a bound that is missing, which takes minutes, from the promise of 100 ms on the most crowded machine.
+const patience = 20 * time.Second
 
 func TestLimits(t *testing.T) {
 	var before, after runtime.MemStats

@@ -133,7 +133,7 @@ func TestLongWord(t *testing.T) {
 	} {
 		start := time.Now()
 		ids := tok.Encode(strings.Repeat("a", n), Options{})
-		if d := time.Since(start); d > 10*time.Second { // quadratic would be hours
+		if d := time.Since(start); d > 5*time.Minute { // quadratic would be hours
 			t.Errorf("%s: %v for %d letters", name, d, n)
 		}
 		if got := tok.Decode(ids); len(got) != n || len(ids) > n/8+1 {

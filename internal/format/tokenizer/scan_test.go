@@ -74,7 +74,7 @@ func TestWordsLinear(t *testing.T) {
 			start := time.Now()
 			words(t, pre, text)
 			// Minutes would be quadratic; linear is some milliseconds.
-			if d := time.Since(start); d > time.Second {
+			if d := time.Since(start); d > 20*time.Second {
 				t.Errorf("%s: %d bytes of %q took %v", pre, len(text), run, d)
 			}
 		}
