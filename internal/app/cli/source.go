@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"retort/internal/format/gguf"
 	"retort/internal/format/safetensors"
@@ -17,6 +18,23 @@ type source struct {
 	weights.Source
 	md     *gguf.Metadata
 	layout weights.Layout
+	rope   *weights.Tensor // what a GGUF file has beside the tensors of a folder, or nil
+}
+
+// Tensor is that of the files, or the one that config.json stands for.
+func (s *source) Tensor(name string) (weights.Tensor, bool) {
+	if s.rope != nil && name == s.rope.Name {
+		return *s.rope, true
+	}
+	return s.Source.Tensor(name)
+}
+
+// Names are those of the files, and of the tensor that config.json stands for.
+func (s *source) Names() []string {
+	if s.rope == nil {
+		return s.Source.Names()
+	}
+	return append(slices.Clip(s.Source.Names()), s.rope.Name)
 }
 
 // openSource opens the model at path, a GGUF file or a folder with config.json and safetensors.
@@ -60,8 +78,9 @@ func openFolder(path string) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c.Rope.Scaling == "llama3" {
-		return nil, fmt.Errorf("%s: rope scaling %q cannot be written as GGUF yet", path, c.Rope.Scaling) // it needs the tensor rope_freqs
+	rope := c.RopeTensor()
+	if rope != nil && c.Arch != "llama" { // llama.cpp refuses a file of another architecture for that tensor
+		return nil, fmt.Errorf("%s: rope scaling %q of model_type %q has no form in GGUF, only that of llama has", path, c.Rope.Scaling, c.Arch)
 	}
 	md, err := folderMetadata(path, c)
 	if err != nil {
@@ -80,7 +99,7 @@ func openFolder(path string) (*source, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}}, nil
+	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope}, nil
 }
 
 // folderMetadata says of a folder's model what a GGUF file says before its tensors.

@@ -3,6 +3,9 @@ package model
 import (
 	"fmt"
 	"math"
+
+	"retort/internal/compute/quant"
+	"retort/internal/format/weights"
 )
 
 // Config is the shape of a model, in the words of the published config.json files.
@@ -189,6 +192,16 @@ func (r *RopeConfig) frequencies() []float64 {
 		}
 	}
 	return f
+}
+
+// RopeTensor returns the tensor rope_freqs.weight that a GGUF file of c has: with Llama 3's scaling the divisors of the
+// frequencies, one a pair, [Rope.Dim/2]; else nil. A folder says the same in config.json. llama.cpp knows it for llama alone.
+func (c *Config) RopeTensor() *weights.Tensor {
+	factors := c.Rope.ropeFactors()
+	if factors == nil {
+		return nil
+	}
+	return &weights.Tensor{Name: ropeFreqs, Type: quant.F32, Dims: []int{len(factors)}, Data: bytesOf(factors)}
 }
 
 // ropeFactors returns what a GGUF file stores as rope_freqs.weight: the divisors of the frequencies, or nil for none.

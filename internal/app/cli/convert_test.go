@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"retort/internal/compute/par"
+	"retort/internal/lm/generate"
+	"retort/internal/lm/model"
+)
+
+// TestConvertLlama3Scaling: a folder whose positions are stretched as Llama 3's becomes a GGUF file with
+// rope_freqs.weight and the same logits, and that file a folder again that says the same.
+//
+// llama.cpp (npm node-llama-cpp 3.22.1, oracle/llamacpp.mjs greedy) read the file that RETORT_KEEP keeps and continued
+// 1 403 407 261 378, and the 300 tokens of scores, with the 30 greedy tokens of `retort run`.
+func TestConvertLlama3Scaling(t *testing.T) {
+	stories, _ := tinyModels(t)
+	if stories == "" {
+		t.Skip("the tiny model is not here")
+	}
+	dir := t.TempDir()
+	folder, file, back := filepath.Join(dir, "folder"), filepath.Join(dir, "made.gguf"), filepath.Join(dir, "back")
+	convert(t, stories, folder)
+	stretch(t, folder, map[string]any{"rope_theta": 500000.0}) // waves of 6, 167, 4443 and 118142 tokens
+	plain := scores(t, folder)
+	scaling := map[string]any{"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+	stretch(t, folder, map[string]any{"rope_scaling": scaling})
+	want := scores(t, folder)
+	if far := distance(want, plain); far < 1e-2 {
+		t.Fatalf("the stretched model is off by %g from the one that is not: the test would see nothing", far)
+	}
+	convert(t, folder, file)
+	// Frequencies of the file are quotients of float32; logits are of the order of 10.
+	if far := distance(scores(t, file), want); far > 1e-4 {
+		t.Errorf("the GGUF file is off by %g", far)
+	}
+	convert(t, file, back)
+	if far := distance(scores(t, back), want); far > 1e-4 {
+		t.Errorf("the folder made of it is off by %g", far)
+	}
+	var config struct {
+		Scaling map[string]any `json:"rope_scaling"`
+	}
+	b, err := os.ReadFile(filepath.Join(back, model.ConfigName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &config); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]any{"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0} {
+		if config.Scaling[key] != want {
+			t.Errorf("rope_scaling.%s is %v, want %v", key, config.Scaling[key], want)
+		}
+	}
+	if keep := os.Getenv("RETORT_KEEP"); keep != "" {
+		convert(t, folder, keep)
+	}
+
+	// What no config.json, or no GGUF file, can say is refused.
+	scaling["original_max_position_embeddings"] = 512
+	stretch(t, folder, map[string]any{"rope_scaling": scaling})
+	odd := filepath.Join(dir, "odd.gguf")
+	convert(t, folder, odd)
+	err = (&convertOptions{threads: 1}).run(context.Background(), odd, filepath.Join(dir, "no"), io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "no config.json can say that") {
+		t.Errorf("divisors of another context: error %v", err)
+	}
+	stretch(t, folder, map[string]any{"model_type": "qwen3"})
+	err = (&convertOptions{threads: 1}).run(context.Background(), folder, filepath.Join(dir, "no.gguf"), io.Discard, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), `rope scaling "llama3" of model_type "qwen3"`) {
+		t.Errorf("qwen3: error %v", err)
+	}
+}
+
+func convert(t *testing.T, src, dst string) {
+	t.Helper()
+	if err := (&convertOptions{threads: 1}).run(context.Background(), src, dst, io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stretch sets keys of a folder's config.json.
+func stretch(t *testing.T, folder string, keys map[string]any) {
+	t.Helper()
+	path := filepath.Join(folder, model.ConfigName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(b, &config); err != nil {
+		t.Fatal(err)
+	}
+	for key, v := range keys {
+		config[key] = v
+	}
+	if b, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// scores returns the logits of a model on a text of 300 tokens, in float32.
+func scores(t *testing.T, path string) []float32 {
+	t.Helper()
+	pool := par.New(1)
+	defer pool.Close()
+	m, err := model.Load(path, model.LoadOptions{Pool: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	tokens := []int32{1, 403, 407, 261, 378}
+	for i := range int32(295) {
+		tokens = append(tokens, 260+i*37%250)
+	}
+	var all []float32
+	if err := generate.New(m, pool, false).Score(context.Background(), tokens, func(_ int, logits []float32) { all = append(all, logits...) }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// distance is the largest difference of two models' logits.
+func distance(a, b []float32) float64 {
+	if len(a) != len(b) || len(a) == 0 {
+		return math.Inf(1)
+	}
+	far := 0.0
+	for i := range a {
+		d := math.Abs(float64(a[i] - b[i]))
+		if !(d <= far) {
+			far = d
+		}
+	}
+	return far
+}
