@@ -94,4 +94,9 @@ func use(t *testing.T, tok *Tokenizer, text string) {
 	if _, err := json.Marshal(tok.Token(tok.BOS)); err != nil {
 		t.Error(err)
 	}
+	if file, config, err := tok.JSON("x"); err == nil {
+		if _, err := FromJSON(file, config); err != nil {
+			t.Errorf("written tokenizer.json cannot be read: %v", err)
+		}
+	}
 }

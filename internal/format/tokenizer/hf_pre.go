@@ -24,10 +24,11 @@ var hfPreNames = map[string]string{
 }
 
 const (
-	hfContraction = `(?i:'s|'t|'re|'ve|'m|'ll|'d)`
-	hfO200kWord   = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+`
-	hfO200kCaps   = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*`
-	hfSpaces      = `\s*[\r\n]+|\s+(?!\S)|\s+`
+	hfContraction      = `(?i:'s|'t|'re|'ve|'m|'ll|'d)`
+	hfPlainContraction = `(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])`
+	hfO200kWord        = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+`
+	hfO200kCaps        = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*`
+	hfSpaces           = `\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
 // hfRegexes are the expressions that published tokenizers use, each with the stage that was written for it. Classes of
@@ -56,7 +57,7 @@ var hfRegexes = func() map[string]struct {
 		hfO200kWord + hfContraction + `?|` + hfO200kCaps + hfContraction + `?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|` + hfSpaces: {"gpt-4o", o200k{digits: 3, suffix: true, long: true}.match},
 		hfO200kWord + `|` + hfO200kCaps + `|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|` + hfSpaces:                                        {"tekken", o200k{digits: 1}.match},
 	}
-	for _, contraction := range []string{hfContraction, `(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])`} {
+	for _, contraction := range []string{hfContraction, hfPlainContraction} {
 		rest := `| ?[^\s\p{L}\p{N}]+[\r\n]*|` + hfSpaces
 		table[contraction+`|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}`+rest] = entry{"llama3", family(3, letter)}
 		table[contraction+`|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}`+rest] = entry{"qwen2", family(1, letter)}

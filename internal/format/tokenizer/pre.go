@@ -9,8 +9,9 @@ import (
 // pretokenizer is how one family of byte-level BPE models cuts text into words before it merges inside them.
 type pretokenizer struct {
 	stages       []stage
-	ignoreMerges bool // a word that is a token is that token, whatever the merges would make of it
-	addBOS       bool // what a missing tokenizer.ggml.add_bos_token means
+	ignoreMerges bool   // a word that is a token is that token, whatever the merges would make of it
+	addBOS       bool   // what a missing tokenizer.ggml.add_bos_token means
+	form         string // the stages by their names in hfExpressions, as published tokenizer.json have them; "" where that is not certain
 }
 
 // pretokenizers maps tokenizer.ggml.pre to how words are cut. The names are llama.cpp's; several vocabularies share one
@@ -25,20 +26,20 @@ var pretokenizers = func() map[string]pretokenizer {
 		pre   pretokenizer
 	}{
 		{"gpt-2 phi-2 jina-es jina-de jina-v2-es jina-v2-de jina-v1-en jina-v2-code roberta-bpe gigachat a.x-4.0 mellum " +
-			"modern-bert exaone4 mpt olmo jais trillion granite-docling", pretokenizer{stages: []stage{gpt2}}},
-		{"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", pretokenizer{stages: []stage{digits(1), gpt2}}},
+			"modern-bert exaone4 mpt olmo jais trillion granite-docling", pretokenizer{stages: []stage{gpt2}, form: "gpt2"}},
+		{"smollm starcoder refact command-r codeshell exaone minerva-7b mellum2", pretokenizer{stages: []stage{digits(1), gpt2}, form: "digit gpt2"}},
 		{"llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
-			pretokenizer{stages: []stage{llama.match}, ignoreMerges: true, addBOS: true}},
-		{"dbrx smaug-bpe glm4 chatglm-bpe", pretokenizer{stages: []stage{llama.match}}},
-		{"qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", pretokenizer{stages: []stage{qwen.match}}},
-		{"qwen35", pretokenizer{stages: []stage{qwen35.match}}},
-		{"deepseek-llm", pretokenizer{stages: deepseekLLM}},
-		{"deepseek-coder", pretokenizer{stages: deepseekCoder}},
-		{"deepseek-v3 joyai-llm hunyuan-dense hy_v4", pretokenizer{stages: []stage{digits(3), kanaHan, deepseek3}}},
+			pretokenizer{stages: []stage{llama.match}, ignoreMerges: true, addBOS: true, form: "llama3"}},
+		{"dbrx smaug-bpe glm4 chatglm-bpe", pretokenizer{stages: []stage{llama.match}, form: "llama3"}},
+		{"qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", pretokenizer{stages: []stage{qwen.match}, form: "qwen2"}},
+		{"qwen35", pretokenizer{stages: []stage{qwen35.match}, form: "qwen35"}},
+		{"deepseek-llm", pretokenizer{stages: deepseekLLM, form: "line cased marks trailing wide digit"}},
+		{"deepseek-coder", pretokenizer{stages: deepseekCoder, form: "line letters punctuation wide digit"}},
+		{"deepseek-v3 joyai-llm hunyuan-dense hy_v4", pretokenizer{stages: []stage{digits(3), kanaHan, deepseek3}, form: "digits3 kana deepseek3"}},
 		{"falcon", pretokenizer{stages: []stage{falconMarks(true), gpt2, threeDigits}}},
 		{"default", pretokenizer{stages: []stage{falconMarks(false), gpt2, digits(0), threeDigits}}},
-		{"gpt-4o llama4 kanana2 talkie minimax-m2", pretokenizer{stages: []stage{o200k{digits: 3, suffix: true}.match}}},
-		{"tekken", pretokenizer{stages: []stage{o200k{digits: 1}.match}, ignoreMerges: true, addBOS: true}},
+		{"gpt-4o llama4 kanana2 talkie minimax-m2", pretokenizer{stages: []stage{o200k{digits: 3, suffix: true}.match}, form: "gpt-4o"}},
+		{"tekken", pretokenizer{stages: []stage{o200k{digits: 1}.match}, ignoreMerges: true, addBOS: true, form: "tekken"}},
 	} {
 		for name := range strings.FieldsSeq(row.names) {
 			table[name] = row.pre
