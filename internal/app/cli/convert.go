@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
+	"retort/internal/format/gguf"
+	"retort/internal/format/tokenizer"
 	"retort/internal/format/weights"
 	"retort/internal/lm/model"
 )
@@ -25,7 +28,7 @@ func newConvert() *cobra.Command {
 	o := &convertOptions{}
 	cmd := &cobra.Command{
 		Use: "convert SRC DST", Short: "Turn GGUF into safetensors, and back",
-		Long: "Write the model SRC in the form of DST's name: a name that ends in .gguf is a GGUF file, every other one a folder with config.json and safetensors, " +
+		Long: "Write the model SRC in the form of DST's name: a name that ends in .gguf is a GGUF file, every other one a folder with config.json, safetensors and tokenizer.json, " +
 			"in which quantized tensors are decoded. Without --type matrices stay as they are, in a folder bf16 where they were quantized.",
 		Example: "retort convert ./Qwen2.5-0.5B qwen.gguf --type q8_0\nretort convert student.gguf ./student",
 		Args:    arguments(2, 2),
@@ -53,7 +56,7 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 		if mix.Name != "" && mix.Name != "f32" && mix.Name != "f16" && mix.Name != "bf16" {
 			return usagef("--type is %q, want f32, f16 or bf16 in a folder", o.mixture)
 		}
-		return o.toFolder(ctx, name, dst, mix, w)
+		return o.toFolder(ctx, name, dst, mix, w, progress)
 	}
 	src, err := resolve(name)
 	if err != nil {
@@ -63,7 +66,7 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 }
 
 // toFolder writes the model name into the new folder dst, which appears by one rename when it is whole.
-func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix weights.Mixture, w io.Writer) error {
+func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix weights.Mixture, w, progress io.Writer) error {
 	path, err := resolve(name)
 	if err != nil {
 		return err
@@ -107,7 +110,8 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 	if err := m.WriteSafetensors(ctx, stage, t); err != nil {
 		return err
 	}
-	if err := copyTokenizer(ctx, path, stage, s); err != nil {
+	note, err := copyTokenizer(ctx, path, stage, s)
+	if err != nil {
 		return err
 	}
 	if err := os.Remove(dst); err != nil && !os.IsNotExist(err) { // an empty folder
@@ -116,16 +120,19 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 	if err := os.Rename(stage, dst); err != nil {
 		return err
 	}
+	if note != "" {
+		fmt.Fprintln(progress, clean("note: "+note))
+	}
 	return summarize(w, path, dst)
 }
 
 // tokenizerFiles are the files of a folder that say how text becomes tokens.
 var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json"}
 
-// copyTokenizer brings the vocabulary of the model at path into the folder dst.
-func copyTokenizer(ctx context.Context, path, dst string, s *source) error {
+// copyTokenizer brings the vocabulary of the model at path into the folder dst. note is what the user should know of it.
+func copyTokenizer(ctx context.Context, path, dst string, s *source) (note string, err error) {
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
-		return writeVocabulary(ctx, filepath.Join(dst, vocabularyName), s.md)
+		return folderVocabulary(ctx, dst, s.md)
 	}
 	for _, name := range tokenizerFiles {
 		b, err := readBounded(filepath.Join(path, name), maxTokenizer)
@@ -136,8 +143,58 @@ func copyTokenizer(ctx context.Context, path, dst string, s *source) error {
 			err = os.WriteFile(filepath.Join(dst, name), b, 0o666)
 		}
 		if err != nil {
-			return fmt.Errorf("copy %s: %w", name, err)
+			return "", fmt.Errorf("copy %s: %w", name, err)
 		}
 	}
-	return nil
+	return "", nil
+}
+
+// folderVocabulary writes what a GGUF file says of its vocabulary as tokenizer.json and the files beside it. Where that has
+// no certain form it is kept as it is, and note says why.
+func folderVocabulary(ctx context.Context, dst string, md *gguf.Metadata) (note string, err error) {
+	template, err := md.StringOr("tokenizer.chat_template", "")
+	if err != nil {
+		return "", err
+	}
+	var file, config []byte
+	tok, err := tokenizer.FromMetadata(md)
+	if err == nil {
+		file, config, err = tok.JSON(template)
+	}
+	if err != nil {
+		note = fmt.Sprintf("the vocabulary is kept as %s, which Retort alone reads: %v", vocabularyName, err)
+		return note, writeVocabulary(ctx, filepath.Join(dst, vocabularyName), md)
+	}
+	ends, err := generationConfig(tok)
+	if err != nil {
+		return "", err
+	}
+	for name, b := range map[string][]byte{"tokenizer.json": file, "tokenizer_config.json": config, "generation_config.json": ends} {
+		if err := os.WriteFile(filepath.Join(dst, name), b, 0o666); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// generationConfig says where an answer ends. Without it transformers know no end.
+func generationConfig(tok *tokenizer.Tokenizer) ([]byte, error) {
+	c := struct {
+		BOS *int  `json:"bos_token_id,omitempty"`
+		EOS []int `json:"eos_token_id,omitempty"`
+		PAD *int  `json:"pad_token_id,omitempty"`
+	}{}
+	if tok.BOS >= 0 {
+		c.BOS = &tok.BOS
+	}
+	if tok.PAD >= 0 {
+		c.PAD = &tok.PAD
+	}
+	for id := range tok.Vocab() {
+		if tok.IsEOG(id) {
+			c.EOS = append(c.EOS, id)
+		}
+	}
+	b, err := json.MarshalIndent(c, "", "  ")
+	return append(b, '\n'), err
 }

@@ -7,10 +7,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"retort/internal/compute/par"
+	"retort/internal/format/gguf"
+	"retort/internal/format/weights"
 	"retort/internal/lm/generate"
 	"retort/internal/lm/model"
 )
@@ -77,6 +80,51 @@ func TestConvertLlama3Scaling(t *testing.T) {
 	err = (&convertOptions{threads: 1}).run(context.Background(), folder, filepath.Join(dir, "no.gguf"), io.Discard, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), `rope scaling "llama3" of model_type "qwen3"`) {
 		t.Errorf("qwen3: error %v", err)
+	}
+}
+
+// TestConvertKeepsVocabulary: a vocabulary without a certain tokenizer.json goes into the folder as a GGUF file, which the
+// user is told, and comes back from there.
+func TestConvertKeepsVocabulary(t *testing.T) {
+	stories, _ := tinyModels(t)
+	if stories == "" {
+		t.Skip("the tiny model is not here")
+	}
+	dir := t.TempDir()
+	odd, folder, back := filepath.Join(dir, "odd.gguf"), filepath.Join(dir, "folder"), filepath.Join(dir, "back.gguf")
+	s, err := openSource(stories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.md.Set("tokenizer.ggml.scores", gguf.ArrayOf(make([]float32, 512))) // every token of one score: no merges can say that
+	pool := par.New(1)
+	defer pool.Close()
+	if err := (weights.Recoding{Source: s, Metadata: s.md, Layout: s.layout, Pool: pool, Told: func(_, _ int64, _ string) {}}).WriteGGUF(context.Background(), odd); err != nil {
+		t.Fatal(err)
+	}
+	var told strings.Builder
+	if err := (&convertOptions{threads: 1}).run(context.Background(), odd, folder, io.Discard, &told); err != nil {
+		t.Fatal(err)
+	}
+	if got := told.String(); !strings.HasPrefix(got, "note: the vocabulary is kept as tokenizer.gguf, ") || !strings.Contains(got, "have one score, 0") || strings.Count(got, "\n") != 1 {
+		t.Errorf("told %q", got)
+	}
+	if exists(filepath.Join(folder, "tokenizer.json")) || !exists(filepath.Join(folder, vocabularyName)) {
+		t.Error("the folder has a tokenizer.json, or no tokenizer.gguf")
+	}
+	convert(t, folder, back)
+	want, _, err := readVocabulary(odd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := readVocabulary(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const text = "Once upon a time, there was a little girl named Lily."
+	if a, b := got.Encode(text, rawText), want.Encode(text, rawText); !slices.Equal(a, b) {
+		t.Errorf("%q became %v, want %v", text, a, b)
 	}
 }
 

@@ -122,8 +122,8 @@ func folderMetadata(path string, c model.Config) (*gguf.Metadata, error) {
 	return md, nil
 }
 
-// vocabularyName is the vocabulary in a folder that convert made of a GGUF file: a GGUF file without tensors, as
-// llama.cpp keeps vocabularies. What it says of merges and pre-tokenizers has no certain tokenizer.json.
+// vocabularyName is the vocabulary in a folder that convert made of a GGUF file where that has no certain tokenizer.json:
+// a GGUF file without tensors, as llama.cpp keeps vocabularies.
 const vocabularyName = "tokenizer.gguf"
 
 // writeVocabulary writes everything but the tensors of a model.
