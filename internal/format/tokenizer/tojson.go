@@ -15,7 +15,7 @@ import (
 //
 // Words are cut by the expressions of published files. llama.cpp, whom FromGGUF follows, reads three of them otherwise: it
 // takes no 'ſ for a contraction, no white space into DeepSeek's classes of CJK and punctuation, and numbers of DeepSeek-LLM
-// as a run. Only texts with the first two have other ids, since that vocabulary joins no digits. What GGUF does not keep,
+// as a run. Only texts with the first two can have other ids, since that vocabulary joins no digits. What GGUF does not keep,
 // such as the NFC of Qwen's own file, is not there either. SentencePiece becomes BPE with merges in the order of HF's own
 // converter.
 //
