@@ -118,7 +118,11 @@ func (r *Report) pairShare(p Pair, student bool) float64 {
 
 // evidence tells a comparison in one sentence.
 func evidence(p Pair, other string) string {
-	standing := fmt.Sprintf("%s points %s", points(math.Abs(p.Difference)), direction(p.Difference))
+	lead, unit := points(math.Abs(p.Difference)), "points"
+	if lead == "1" {
+		unit = "point"
+	}
+	standing := fmt.Sprintf("%s %s %s", lead, unit, direction(p.Difference))
 	if p.Difference == 0 {
 		standing = "neither better nor worse"
 	}
