@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 )
@@ -133,10 +134,20 @@ func yamlError(err error) string {
 	var at yaml.Error
 	if errors.As(err, &at) && at.GetToken() != nil {
 		p := at.GetToken().Position
-		return fmt.Sprintf("%d:%d: %s", p.Line, p.Column, at.GetMessage())
+		return fmt.Sprintf("%d:%d: %s", p.Line, p.Column, oneLine(at.GetMessage()))
 	}
 	first, _, _ := strings.Cut(err.Error(), "\n")
-	return " " + first
+	return " " + oneLine(first)
+}
+
+// oneLine writes a message that may quote the file with blanks for control characters.
+func oneLine(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, message)
 }
 
 func defaults() Recipe {

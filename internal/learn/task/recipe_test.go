@@ -93,6 +93,7 @@ func FuzzParseRecipe(f *testing.F) {
 	f.Add([]byte(small))
 	f.Add([]byte("a: &a [x]\nb: *a\nc: {<<: *a}"))
 	f.Add([]byte("name: |\n  x\n ? - [\n"))
+	f.Add([]byte("\"0\\n\x1b\n\n\": 1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseRecipe(b)
 		if err == nil && (len(r.Fields) == 0 || r.Name == "") {
