@@ -35,7 +35,7 @@ type trainResult struct {
 	Loss    float64 `json:"loss"` // of the last step: random tokens, so near the logarithm of the vocabulary or above
 }
 
-// recomputeAbove is from how many weights of the layers on distillation computes activations again; here alike.
+// recomputeAbove is from how many weights of the layers on activations are computed again instead of kept.
 const recomputeAbove = 50e6
 
 const warmUpSteps = 2

@@ -107,7 +107,7 @@ func newRoot() *cobra.Command {
 		Short: "Run, distil, examine and serve language models on an ordinary CPU",
 		Long: `Retort is DeepSeek's recipe in one program, for people without a GPU: it runs language models on an
 ordinary CPU, distils a big one into a small one that does one job, and proves how good the small one is.`,
-		Example: "retort demo\nretort pull qwen2.5-coder-1.5b.gguf\nretort run qwen2.5-coder-1.5b \"Why is the sky blue?\"",
+		Example: "retort demo\nretort pull qwen2.5-coder:1.5b\nretort run qwen2.5-coder:1.5b \"Why is the sky blue?\"",
 		Args:    arguments(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

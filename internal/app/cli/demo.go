@@ -44,7 +44,7 @@ func newDemo() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.out, "out", "", "folder of the run (default ./retort-demo, or the next free one)")
-	f.StringVar(&o.budget, "budget", "", "ceiling over the folder's whole life: 3m or 0.01usd")
+	f.StringVar(&o.budget, "budget", "", "for teaching and training, over the folder's life: 3m or 0.01usd; the exam is sat in any case")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of every random choice")
 	threadsFlag(cmd, &o.threads)
 	return cmd

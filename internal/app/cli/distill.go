@@ -37,7 +37,7 @@ func newDistill() *cobra.Command {
 	f.StringVar(&o.student, "student", "", "the model that learns")
 	f.StringVar(&o.Data, "data", "", "folder of the data, instead of the recipe's")
 	f.StringVar(&o.Out, "out", "retort-distill", "folder of the run")
-	f.StringVar(&o.budget, "budget", "", "ceiling over the folder's whole life: 45m, 2h or 2usd")
+	f.StringVar(&o.budget, "budget", "", "for teaching and training, over the folder's life: 45m, 2h or 2usd; the exam is sat in any case")
 	f.Uint64Var(&o.Seed, "seed", 0, "seed of every random choice")
 	f.IntVar(&o.Train, "train-items", 0, "items of the train pool at most")
 	f.IntVar(&o.Exam, "exam-items", 0, "items of the exam at most")

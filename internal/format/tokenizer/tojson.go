@@ -11,7 +11,8 @@ import (
 )
 
 // JSON writes t as the tokenizer.json that HF tokenizers reads, and as the tokenizer_config.json beside it, which carries
-// template, a chat template or "". FromJSON makes the same tokenizer of the two.
+// template, a chat template or "". FromJSON makes a tokenizer of the two that gives the same
+// ids; a token such as <|x|> that was defined for users counts as a control token there.
 //
 // Words are cut by the expressions of published files. llama.cpp, whom FromGGUF follows, reads three of them otherwise: it
 // takes no 'ſ for a contraction, no white space into DeepSeek's classes of CJK and punctuation, and numbers of DeepSeek-LLM

@@ -119,7 +119,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if b, spent := r.o.Budget, r.state.spent(); b > 0 && spent > b {
-		r.m.Notes = append(r.m.Notes, fmt.Sprintf("The run took %v, %v more than its budget: an exam that has begun goes to its end.", spent.Round(time.Second), (spent-b).Round(time.Second)))
+		r.m.Notes = append(r.m.Notes, fmt.Sprintf("The run took %v, %v more than its budget: the exam is sat in any case.", spent.Round(time.Second), (spent-b).Round(time.Second)))
 	}
 	if err := r.writeManifest(); err != nil {
 		return nil, err

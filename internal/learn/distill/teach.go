@@ -60,7 +60,7 @@ func (r *run) teach(ctx context.Context) error {
 	return r.verify(cache, items, asks, t)
 }
 
-// asks lists every answer the teacher owes, sample by sample so that a budget that ends early leaves whole items.
+// asks lists every answer the teacher owes, item by item so that a budget that ends early leaves whole items.
 func (r *run) asks(items []task.Item) []ask {
 	rec := r.task.Recipe.Teacher
 	var out []ask
