@@ -26,14 +26,22 @@ func (r *run) exam(ctx context.Context, trained bool) error {
 	if err != nil {
 		return err
 	}
-	if err := r.examBaseline(items); err != nil {
+	for _, it := range items {
+		r.m.Exam = append(r.m.Exam, it.ID)
+	}
+	// What was answered in a bigger exam stays, for the next one.
+	all, err := r.task.ExamItems(r.task.Recipe.Exam.Split)
+	if err != nil {
+		return err
+	}
+	if err := r.examBaseline(items, all); err != nil {
 		return err
 	}
 	for _, one := range []struct {
 		role string
 		s    Source
 	}{{report.RoleTeacher, r.o.Teacher}, {report.RoleBase, r.o.Student}} {
-		if err := r.examModel(ctx, items, items, one.role, one.s); err != nil {
+		if err := r.examModel(ctx, items, all, one.role, one.s); err != nil {
 			return err
 		}
 	}
@@ -41,11 +49,11 @@ func (r *run) exam(ctx context.Context, trained bool) error {
 		return r.keep(report.RoleStudent, func(*report.Prediction) bool { return false })
 	}
 	s := Source{Name: r.task.Recipe.Name + "-student", Path: filepath.Join(r.o.Out, studentFile)}
-	return r.examModel(ctx, items, items, report.RoleStudent, s)
+	return r.examModel(ctx, items, all, report.RoleStudent, s)
 }
 
 // examBaseline answers with the recipe's baseline, trained on what the student learned from.
-func (r *run) examBaseline(items []task.Item) error {
+func (r *run) examBaseline(items, all []task.Item) error {
 	r.state.enter("exam of the baseline")
 	b, err := r.task.Baseline(r.examples, r.o.Seed)
 	if err != nil {
@@ -58,7 +66,7 @@ func (r *run) examBaseline(items []task.Item) error {
 	key := func(it task.Item) string {
 		return teacher.Key(hash(string(learned)), teacher.Question{Text: it.Text}, r.task.Schema)
 	}
-	w, err := r.openExam(report.RoleBaseline, items, key)
+	w, err := r.openExam(report.RoleBaseline, all, key)
 	if err != nil {
 		return err
 	}

@@ -69,15 +69,22 @@ func TestExamFollowsTheData(t *testing.T) {
 			}
 		}
 	}
-	// A smaller exam is one exam for all.
-	o.Exam = 2
-	res, err := Run(context.Background(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, role := range res.Report.Roles {
-		if role.Items != 2 {
-			t.Errorf("%s stands with %d items, want 2", role.Role, role.Items)
+	// A smaller exam is one exam for all, and what was answered in the bigger one is not asked again.
+	for _, n := range []int{2, 6} {
+		o.Exam = n
+		o.Progress = func(p Progress) {
+			if strings.HasPrefix(p.Phase, "exam of") && p.Done < p.Total {
+				t.Errorf("an exam of %d asks after one of 6: %+v", n, p)
+			}
+		}
+		res, err := Run(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, role := range res.Report.Roles {
+			if role.Items != n {
+				t.Errorf("%s stands with %d items, want %d", role.Role, role.Items, n)
+			}
 		}
 	}
 }

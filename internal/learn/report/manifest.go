@@ -17,7 +17,8 @@ type Manifest struct {
 	Description string       `json:"description"`
 	Generated   string       `json:"generated,omitempty"` // the generator, where no person wrote the data
 	Split       string       `json:"split"`
-	Metric      string       `json:"metric"` // loose or exact: which figure the verdict goes by
+	Exam        []string     `json:"exam,omitempty"` // the items of the exam; predictions of others do not count
+	Metric      string       `json:"metric"`         // loose or exact: which figure the verdict goes by
 	Fields      []task.Field `json:"fields"`
 	Seed        uint64       `json:"seed"`
 

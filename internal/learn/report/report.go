@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // The files of a run that a report reads and writes.
@@ -51,6 +52,9 @@ func Compute(dir string) (*Report, error) {
 	predictions, err := ReadPredictions(filepath.Join(dir, PredictionsFile))
 	if err != nil {
 		return nil, err
+	}
+	if m.Exam != nil {
+		predictions = slices.DeleteFunc(predictions, func(p Prediction) bool { return !slices.Contains(m.Exam, p.ID) })
 	}
 	loss, err := readLoss(filepath.Join(dir, LossFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
