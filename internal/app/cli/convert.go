@@ -110,6 +110,9 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 	if err := m.WriteSafetensors(ctx, stage, t); err != nil {
 		return err
 	}
+	if err := keepMetadata(stage, s.md); err != nil {
+		return err
+	}
 	note, err := copyTokenizer(ctx, path, stage, s)
 	if err != nil {
 		return err
@@ -127,7 +130,7 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 }
 
 // tokenizerFiles are the files of a folder that say how text becomes tokens.
-var tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json"}
+var tokenizerFiles = []string{"tokenizer.json", vocabularyName, "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "special_tokens_map.json"}
 
 // copyTokenizer brings the vocabulary of the model at path into the folder dst. note is what the user should know of it.
 func copyTokenizer(ctx context.Context, path, dst string, s *source) (note string, err error) {

@@ -113,7 +113,9 @@ func TestConvertKeepsVocabulary(t *testing.T) {
 	if exists(filepath.Join(folder, "tokenizer.json")) || !exists(filepath.Join(folder, vocabularyName)) {
 		t.Error("the folder has a tokenizer.json, or no tokenizer.gguf")
 	}
-	convert(t, folder, back)
+	again := filepath.Join(dir, "again")
+	convert(t, folder, again)
+	convert(t, again, back)
 	want, _, err := readVocabulary(odd)
 	if err != nil {
 		t.Fatal(err)
@@ -125,6 +127,84 @@ func TestConvertKeepsVocabulary(t *testing.T) {
 	const text = "Once upon a time, there was a little girl named Lily."
 	if a, b := got.Encode(text, rawText), want.Encode(text, rawText); !slices.Equal(a, b) {
 		t.Errorf("%q became %v, want %v", text, a, b)
+	}
+}
+
+// TestConvertKeepsMetadata: what a GGUF file says of its model, and of a student's training, is also in what is made of
+// a folder that was made of it.
+func TestConvertKeepsMetadata(t *testing.T) {
+	stories, _ := tinyModels(t)
+	if stories == "" {
+		t.Skip("the tiny model is not here")
+	}
+	dir := t.TempDir()
+	student, stu, copied, back := filepath.Join(dir, "student.gguf"), filepath.Join(dir, "stu"), filepath.Join(dir, "copied"), filepath.Join(dir, "back.gguf")
+	s, err := openSource(stories)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := map[string]string{"general.name": "mail student of <large>", "general.license": "apache-2.0", "retort.training": "b1946ac9"}
+	for key, v := range want {
+		s.md.Set(key, gguf.ValueOf(v))
+	}
+	s.md.Set("general.description", gguf.ValueOf(strings.Repeat("long ", 1<<20))) // no config.json may be so large
+	pool := par.New(1)
+	defer pool.Close()
+	if err := (weights.Recoding{Source: s, Metadata: s.md, Layout: s.layout, Pool: pool, Told: func(_, _ int64, _ string) {}}).WriteGGUF(context.Background(), student); err != nil {
+		t.Fatal(err)
+	}
+	convert(t, student, stu)
+	convert(t, stu, copied)
+	if err := (&convertOptions{threads: 1, mixture: "q8_0"}).run(context.Background(), copied, back, io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Open(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for key, v := range want {
+		if got, err := f.StringOr(key, ""); err != nil || got != v {
+			t.Errorf("%s is %q, %v, want %q", key, got, err, v)
+		}
+	}
+	if _, ok := f.Value("general.description"); ok {
+		t.Error("a value of 5 MB went through config.json")
+	}
+	// A config.json of others' making sets nothing that the types and the file decide.
+	stretch(t, stu, map[string]any{keptKey: map[string]string{"general.alignment": "7", "general.architecture": "x", "tokenizer.ggml.model": "x", "general.name": "y"}})
+	odd := filepath.Join(dir, "odd.gguf")
+	convert(t, stu, odd)
+	if info, err := describe(odd); err != nil || info.Name != "y" || info.Architecture != "llama" {
+		t.Errorf("the file is of %+v, %v", info, err)
+	}
+}
+
+// TestSourceDescribes: to look at a folder's tensors copies none, also through what convert wraps around them.
+func TestSourceDescribes(t *testing.T) {
+	stories, _ := tinyModels(t)
+	if stories == "" {
+		t.Skip("the tiny model is not here")
+	}
+	folder := filepath.Join(t.TempDir(), "folder")
+	convert(t, stories, folder)
+	s, err := openSource(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const name = "blk.0.attn_q.weight" // whose rows go in another order
+	told, ok := weights.Describe(s, name)
+	if !ok || told.Data != nil || len(told.Dims) != 2 {
+		t.Errorf("%s is described as %v, %d bytes", name, told.Dims, len(told.Data))
+	}
+	if whole, ok := s.Tensor(name); !ok || len(whole.Data) != 4*told.Elements() {
+		t.Errorf("%s: %d bytes", name, len(whole.Data))
+	}
+	s.rope = &weights.Tensor{Name: "rope_freqs.weight", Dims: []int{4}}
+	if rope, ok := weights.Describe(s, s.rope.Name); !ok || len(rope.Dims) != 1 {
+		t.Errorf("%s is described as %+v, %v", s.rope.Name, rope, ok)
 	}
 }
 

@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"retort/internal/format/gguf"
 	"retort/internal/format/safetensors"
@@ -27,6 +30,14 @@ func (s *source) Tensor(name string) (weights.Tensor, bool) {
 		return *s.rope, true
 	}
 	return s.Source.Tensor(name)
+}
+
+// Describe is Tensor without a copy of the data.
+func (s *source) Describe(name string) (weights.Tensor, bool) {
+	if s.rope != nil && name == s.rope.Name {
+		return *s.rope, true
+	}
+	return weights.Describe(s.Source, name)
 }
 
 // Names are those of the files, and of the tensor that config.json stands for.
@@ -82,7 +93,7 @@ func openFolder(path string) (*source, error) {
 	if rope != nil && c.Arch != "llama" { // llama.cpp refuses a file of another architecture for that tensor
 		return nil, fmt.Errorf("%s: rope scaling %q of model_type %q has no form in GGUF, only that of llama has", path, c.Rope.Scaling, c.Arch)
 	}
-	md, err := folderMetadata(path, c)
+	md, err := folderMetadata(path, b, c)
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +114,15 @@ func openFolder(path string) (*source, error) {
 }
 
 // folderMetadata says of a folder's model what a GGUF file says before its tensors.
-func folderMetadata(path string, c model.Config) (*gguf.Metadata, error) {
+func folderMetadata(path string, config []byte, c model.Config) (*gguf.Metadata, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	md := c.Metadata(filepath.Base(abs))
+	if err := restoreMetadata(md, path, config); err != nil {
+		return nil, err
+	}
 	tok, template, err := readFolderVocabulary(path)
 	if err != nil {
 		return nil, err
@@ -120,6 +134,68 @@ func folderMetadata(path string, c model.Config) (*gguf.Metadata, error) {
 		md.Set("tokenizer.chat_template", gguf.ValueOf(template))
 	}
 	return md, nil
+}
+
+// keptKey is the object in config.json with what a GGUF file says of its model and no key of transformers does: name,
+// license, and of a student which training it is the end of. transformers pass it over.
+const keptKey = "retort_metadata"
+
+// keptBytes bounds what is kept, so that config.json stays one that is read: a value beyond is left out.
+const keptBytes = 64 << 10
+
+// isKept says whether the text under key goes into a folder and back: all of it that the folder does not say otherwise.
+func isKept(key string) bool {
+	switch key {
+	case "general.architecture", "general.alignment", "general.file_type", "general.quantization_version":
+		return false
+	}
+	return strings.HasPrefix(key, "general.") || strings.HasPrefix(key, "retort.")
+}
+
+// keepMetadata adds to config.json in dir what restoreMetadata reads there.
+func keepMetadata(dir string, md *gguf.Metadata) error {
+	kept, left := map[string]string{}, keptBytes
+	for key := range md.All() {
+		if text, err := md.String(key); err == nil && isKept(key) && len(key)+len(text) <= left {
+			kept[key] = text
+			left -= len(key) + len(text)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	path := filepath.Join(dir, model.ConfigName)
+	b, err := readBounded(path, maxConfig)
+	if err != nil {
+		return err
+	}
+	var config map[string]json.RawMessage
+	if err := json.Unmarshal(b, &config); err != nil {
+		return err
+	}
+	if config[keptKey], err = json.Marshal(kept); err != nil {
+		return err
+	}
+	if b, err = json.MarshalIndent(config, "", "  "); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o666)
+}
+
+// restoreMetadata sets in md what keepMetadata wrote into the config.json of the folder at path.
+func restoreMetadata(md *gguf.Metadata, path string, config []byte) error {
+	var c struct {
+		Kept map[string]string `json:"retort_metadata"`
+	}
+	if err := json.Unmarshal(config, &c); err != nil {
+		return fmt.Errorf("%s: %s: %w", path, model.ConfigName, err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.Kept)) {
+		if isKept(key) {
+			md.Set(key, gguf.ValueOf(c.Kept[key]))
+		}
+	}
+	return nil
 }
 
 // vocabularyName is the vocabulary in a folder that convert made of a GGUF file where that has no certain tokenizer.json:

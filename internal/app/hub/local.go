@@ -70,7 +70,7 @@ func pickleError(name string) error {
 // modelFile reports whether a file of a model's folder belongs into the store: the weights and what is needed to use them.
 func modelFile(name string) bool {
 	switch name {
-	case "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+	case "config.json", "generation_config.json", "tokenizer.json", "tokenizer.gguf", "tokenizer_config.json", "special_tokens_map.json",
 		"added_tokens.json", "tokenizer.model", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
 		"model.safetensors.index.json", "LICENSE", "LICENSE.txt", "LICENSE.md":
 		return true

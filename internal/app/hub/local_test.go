@@ -103,13 +103,13 @@ func TestPullFolderAndShards(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, data := range map[string][]byte{"config.json": []byte("{}"), "model.safetensors": safetensors(1_000, 1),
-		"tokenizer.json": []byte("{}"), "notes.txt": []byte("mine"), "optimizer.bin": nil} {
+		"tokenizer.json": []byte("{}"), "tokenizer.gguf": []byte("GGUF"), "notes.txt": []byte("mine"), "optimizer.bin": nil} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	e := mustPull(t, s, dir+"/", PullOptions{})
-	if e.Name != "tiny" || e.Format != FormatSafetensors || len(e.Files) != 3 || e.Path != filepath.Join(s.dir(), "tiny") {
+	if e.Name != "tiny" || e.Format != FormatSafetensors || len(e.Files) != 4 || e.Path != filepath.Join(s.dir(), "tiny") {
 		t.Errorf("entry %+v", e)
 	}
 	if err := s.Verify(t.Context(), "tiny", nil); err != nil {

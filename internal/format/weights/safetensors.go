@@ -76,8 +76,8 @@ func (s *hfSource) leftOut(hf, name string) bool {
 	return strings.HasPrefix(hf, "model.layers.") && len(numbers) > 0 && numbers[0] >= s.layout.Layers
 }
 
-// describe gives stacked experts as far as they follow in number and are of one shape and type.
-func (s *hfSource) describe(name string) (Tensor, bool) {
+// Describe gives stacked experts as far as they follow in number and are of one shape and type.
+func (s *hfSource) Describe(name string) (Tensor, bool) {
 	parts := s.experts[name]
 	if parts == nil {
 		p := s.tensors[name]
@@ -97,7 +97,7 @@ func (s *hfSource) describe(name string) (Tensor, bool) {
 }
 
 func (s *hfSource) Tensor(name string) (Tensor, bool) {
-	t, ok := s.describe(name)
+	t, ok := s.Describe(name)
 	if !ok {
 		return t, false
 	}

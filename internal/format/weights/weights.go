@@ -54,9 +54,10 @@ type Source interface {
 }
 
 // Describe returns the tensor name of src without copying anything: Data is nil where the source would have to make it.
+// Such a source has the method Describe, which one that wraps another has to forward.
 func Describe(src Source, name string) (Tensor, bool) {
-	if s, ok := src.(interface{ describe(string) (Tensor, bool) }); ok {
-		return s.describe(name)
+	if s, ok := src.(interface{ Describe(string) (Tensor, bool) }); ok {
+		return s.Describe(name)
 	}
 	return src.Tensor(name)
 }
