@@ -29,14 +29,15 @@ func newConvert() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "convert SRC DST", Short: "Turn GGUF into safetensors, and back",
 		Long: "Write the model SRC in the form of DST's name: a name that ends in .gguf is a GGUF file, every other one a folder with config.json, safetensors and tokenizer.json, " +
-			"in which quantized tensors are decoded. Without --type matrices stay as they are, in a folder bf16 where they were quantized.",
+			"in which quantized tensors are decoded. Without --type a GGUF file keeps the types of SRC; a folder has one for all its tensors, norms too: " +
+			"f32 or f16 where most of SRC is stored so, else bf16.",
 		Example: "retort convert ./Qwen2.5-0.5B qwen.gguf --type q8_0\nretort convert student.gguf ./student",
 		Args:    arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&o.mixture, "type", "", "how to store the matrices; in a folder f32, f16 or bf16")
+	cmd.Flags().StringVar(&o.mixture, "type", "", "how to store the matrices; in a folder f32, f16 or bf16, of all tensors")
 	threadsFlag(cmd, &o.threads)
 	return cmd
 }
@@ -65,7 +66,8 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 	return requantize(ctx, src, dst, mix, o.threads, w, progress)
 }
 
-// toFolder writes the model name into the new folder dst, which appears by one rename when it is whole.
+// toFolder writes the model name into the folder dst. A new one appears by one rename when it is whole; one that is there,
+// and empty, gets its config.json last, without which it is no model.
 func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix weights.Mixture, w, progress io.Writer) error {
 	path, err := resolve(name)
 	if err != nil {
@@ -75,7 +77,9 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 	if err := checkPlace(path, dst); err != nil {
 		return err
 	}
-	if list, err := os.ReadDir(dst); err == nil && len(list) > 0 || err != nil && !os.IsNotExist(err) {
+	list, err := os.ReadDir(dst)
+	there := err == nil
+	if len(list) > 0 || err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("%s is there already, want a new or empty folder", dst)
 	}
 	info, err := describe(path)
@@ -101,12 +105,16 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 		return err
 	}
 	defer m.Close()
-	aside, err := os.MkdirTemp(filepath.Dir(dst), "."+filepath.Base(dst)+".*")
+	in := filepath.Dir(dst)
+	if there {
+		in = dst // it may be where the user is, or a disk of its own: it stays the folder that it is
+	}
+	aside, err := os.MkdirTemp(in, ".retort-convert.*")
 	if err != nil {
 		return fmt.Errorf("make %s: %w", dst, err)
 	}
 	defer os.RemoveAll(aside)
-	stage := filepath.Join(aside, filepath.Base(dst)) // with the permissions of any new folder
+	stage := filepath.Join(aside, "model") // with the permissions of any new folder
 	if err := m.WriteSafetensors(ctx, stage, t); err != nil {
 		return err
 	}
@@ -117,16 +125,47 @@ func (o *convertOptions) toFolder(ctx context.Context, name, dst string, mix wei
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(dst); err != nil && !os.IsNotExist(err) { // an empty folder
+	if there {
+		err = moveInto(stage, dst)
+	} else {
+		err = os.Rename(stage, dst)
+	}
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(stage, dst); err != nil {
-		return err
-	}
+	os.RemoveAll(aside)
 	if note != "" {
 		fmt.Fprintln(progress, clean("note: "+note))
 	}
 	return summarize(w, path, dst)
+}
+
+// moveInto moves the files of a model's folder into dst, config.json last; after an error none is there.
+func moveInto(stage, dst string) (err error) {
+	list, err := os.ReadDir(stage)
+	if err != nil {
+		return err
+	}
+	var names, moved []string
+	for _, d := range list {
+		if d.Name() != model.ConfigName {
+			names = append(names, d.Name())
+		}
+	}
+	defer func() {
+		for _, name := range moved {
+			if err != nil {
+				os.Remove(filepath.Join(dst, name))
+			}
+		}
+	}()
+	for _, name := range append(names, model.ConfigName) {
+		if err := os.Rename(filepath.Join(stage, name), filepath.Join(dst, name)); err != nil {
+			return err
+		}
+		moved = append(moved, name)
+	}
+	return nil
 }
 
 // tokenizerFiles are the files of a folder that say how text becomes tokens.
