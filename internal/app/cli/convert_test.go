@@ -12,7 +12,10 @@ import (
 	"testing"
 
 	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
+	"retort/internal/compute/tensor"
 	"retort/internal/format/gguf"
+	"retort/internal/format/safetensors"
 	"retort/internal/format/weights"
 	"retort/internal/lm/generate"
 	"retort/internal/lm/model"
@@ -178,6 +181,58 @@ func TestConvertKeepsMetadata(t *testing.T) {
 	convert(t, stu, odd)
 	if info, err := describe(odd); err != nil || info.Name != "y" || info.Architecture != "llama" {
 		t.Errorf("the file is of %+v, %v", info, err)
+	}
+}
+
+// TestConvertWantsAll: a folder that lacks tensors, or has some of another shape, becomes no file.
+func TestConvertWantsAll(t *testing.T) {
+	stories, _ := tinyModels(t)
+	if stories == "" {
+		t.Skip("the tiny model is not here")
+	}
+	for key, c := range map[string]struct {
+		value int
+		want  string
+	}{"num_hidden_layers": {6, "blk.5.ffn_down.weight: missing, want shape [64 172]"}, "intermediate_size": {160, "blk.4.ffn_down.weight: shape [64 172], want [64 160]"}} {
+		dir := t.TempDir()
+		folder, file := filepath.Join(dir, "folder"), filepath.Join(dir, "made.gguf")
+		convert(t, stories, folder)
+		stretch(t, folder, map[string]any{key: c.value})
+		err := (&convertOptions{threads: 1}).run(context.Background(), folder, file, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), c.want) || exists(file) {
+			t.Errorf("%s: error %v, want %s, and no file", key, err, c.want)
+		}
+	}
+}
+
+// TestCompleteExperts: latent attention and experts are looked at without data too.
+func TestCompleteExperts(t *testing.T) {
+	c := model.Config{Arch: "deepseek2", Vocab: 32, Width: 16, Layers: 2, Heads: 2, KVHeads: 2, HeadDim: 10, FFN: 24, Context: 64, Eps: 1e-6,
+		Rope: model.RopeConfig{Dim: 4, Theta: 100, Pairs: true}, MLA: &model.MLAConfig{QRank: 11, KVRank: 9, Nope: 6, Rope: 4, Value: 5},
+		MoE: &model.MoEConfig{Experts: 6, TopK: 2, Shared: 2, FFN: 7, Dense: 1, Groups: 3, Keep: 2, Sigmoid: true, Normalize: true, Scale: 1.5}}
+	m, err := model.Fresh(c, 1, tensor.Float32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := m.WriteSafetensors(context.Background(), dir, quant.F32); err != nil {
+		t.Fatal(err)
+	}
+	f, err := safetensors.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	src, err := weights.FromSafetensors(f, weights.Layout{Arch: c.Arch, Layers: 2, Experts: 6, Heads: 2, KVHeads: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := complete(c, src); err != nil {
+		t.Error(err)
+	}
+	c.MoE.Experts = 9
+	if err := complete(c, src); err == nil || !strings.Contains(err.Error(), "blk.1.ffn_down_exps.weight: shape [6 16 7], want [9 16 7]") {
+		t.Errorf("an expert is missing: error %v", err)
 	}
 }
 

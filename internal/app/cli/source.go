@@ -106,11 +106,24 @@ func openFolder(path string) (*source, error) {
 		l.Experts = c.MoE.Experts
 	}
 	src, err := weights.FromSafetensors(f, l)
+	if err == nil {
+		err = complete(c, src)
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope}, nil
+}
+
+// complete says what of a model is missing, left over or misshapen in src, of which it reads the headers alone: a file made
+// of that would be of no use.
+func complete(c model.Config, src weights.Source) error {
+	m, err := model.Bind(c, weights.Headers(src), model.LoadOptions{})
+	if err != nil {
+		return err
+	}
+	return m.Close()
 }
 
 // folderMetadata says of a folder's model what a GGUF file says before its tensors.

@@ -90,6 +90,20 @@ func TestBinderTellsAll(t *testing.T) {
 	}
 }
 
+// TestHeaders: without data, names and shapes are compared as ever, and what fits has no data.
+func TestHeaders(t *testing.T) {
+	b := NewBinder(Headers(memory{{Name: "good", Type: quant.F32, Dims: []int{2}, Data: make([]byte, 8)}, {Name: "shape", Type: quant.F32, Dims: []int{3}}, {Name: "extra", Dims: []int{1}}}))
+	if got := b.Tensor("good", 2); got.Data != nil || !b.Has("good") {
+		t.Errorf("good: %+v", got)
+	}
+	b.Tensor("shape", 2)
+	b.Tensor("absent", 1)
+	const want = "weights: 3 tensors do not fit:\n  absent: missing, want shape [1]\n  extra: not part of this architecture\n  shape: shape [3], want [2]"
+	if err := b.Err(); err == nil || err.Error() != want {
+		t.Errorf("the error is\n%v\nwant\n%s", err, want)
+	}
+}
+
 // TestManyFaults: an error stays readable.
 func TestManyFaults(t *testing.T) {
 	b := NewBinder(memory{})
