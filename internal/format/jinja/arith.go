@@ -235,6 +235,9 @@ func (m *machine) repeated(v any, n int64) (any, bool) {
 		size = len(t.s)
 	}
 	n = max(n, 0)
+	if size == 0 {
+		n = 0
+	}
 	if ok && size > 0 && n > int64(MaxText/size) {
 		m.fail("text or list has more than %d elements", MaxText)
 	}

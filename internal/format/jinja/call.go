@@ -25,6 +25,7 @@ func (m *machine) params(f string, a args, names ...string) []any {
 	if len(a.pos) > len(names) {
 		m.fail("%s takes at most %d arguments, %d given", f, len(names), len(a.pos))
 	}
+	m.charge(len(a.names) * len(names) / namesAStep) // map gives the same values to each item
 	out := make([]any, len(names))
 	copy(out, a.pos)
 named:
@@ -129,19 +130,19 @@ func (m *machine) fill(d *Map, f string, a args) {
 	for _, from := range a.pos {
 		if src, ok := from.(*Map); ok {
 			for i := range src.keys {
-				d.put(src.keys[i], src.vals[i])
+				m.put(d, src.keys[i], src.vals[i])
 			}
 			continue
 		}
 		for _, pair := range m.iterate(from) {
 			kv := m.iterate(pair)
-			if len(kv) != 2 || !d.put(kv[0], kv[1]) {
+			if len(kv) != 2 || !m.put(d, kv[0], kv[1]) {
 				m.fail("%s: want pairs of key and value", f)
 			}
 		}
 	}
 	for i, id := range a.names {
-		d.put(plain(id), a.vals[i])
+		m.put(d, plain(id), a.vals[i])
 	}
 }
 
@@ -176,6 +177,7 @@ func (m *machine) strftime(format text, now time.Time) text {
 	bare := map[byte]string{'d': "2", 'm': "1", 'I': "3", 'M': "4", 'S': "5"}
 	var w writer
 	s := format.s
+	m.charge(len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] != '%' || i+1 == len(s) {
 			w.text(format.slice(i, i+1))

@@ -54,7 +54,7 @@ func (m *machine) equal(a, b any) bool {
 			return false
 		}
 		for i, key := range a.keys {
-			if v, ok := d.get(key); !ok || !m.equal(a.vals[i], v) {
+			if v, ok := m.find(d, key); !ok || !m.equal(a.vals[i], v) {
 				return false
 			}
 		}
@@ -170,7 +170,7 @@ func (m *machine) contains(box, x any) bool {
 		m.charge(len(box.s) / bytesAStep)
 		return strings.Contains(box.s, t.s)
 	case *Map:
-		_, ok := box.get(x)
+		_, ok := m.find(box, x)
 		return ok
 	}
 	items, ok := m.elements(box)

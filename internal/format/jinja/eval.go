@@ -34,7 +34,7 @@ type scope struct {
 // set gives a name of the innermost scope its value.
 func (m *machine) set(name string, v any) {
 	s := m.scope
-	m.charge(len(s.names) / namesAStep)
+	m.charge(comparing(name, len(s.names)))
 	for i, n := range s.names {
 		if n == name {
 			s.vals[i] = v
@@ -50,14 +50,34 @@ func (m *machine) get(name string) (any, bool) {
 	for s := m.scope; s != nil; s = s.parent {
 		for i, n := range s.names {
 			if n == name {
-				m.charge((looks + i) / namesAStep)
+				m.charge(comparing(name, looks+i))
 				return s.vals[i], true
 			}
 		}
 		looks += 1 + len(s.names)
 	}
-	m.charge(looks / namesAStep)
+	m.charge(comparing(name, looks))
 	return nil, false
+}
+
+// comparing is what it costs to compare name with n others, which may be as long.
+func comparing(name string, n int) int { return n * (1 + len(name)/bytesAStep) / namesAStep }
+
+// find is d.get, and charges for the key's hash.
+func (m *machine) find(d *Map, key any) (any, bool) {
+	if t, ok := isText(key); ok {
+		m.charge(len(t.s) / bytesAStep)
+	}
+	return d.get(key)
+}
+
+// put is d.put, and charges for it.
+func (m *machine) put(d *Map, key, v any) bool {
+	m.charge(keySteps)
+	if t, ok := isText(key); ok {
+		m.charge(len(t.s) / bytesAStep)
+	}
+	return d.put(key, v)
 }
 
 func (m *machine) fail(format string, a ...any) {
@@ -66,7 +86,7 @@ func (m *machine) fail(format string, a ...any) {
 
 // charge counts work, so that no template runs long.
 func (m *machine) charge(n int) {
-	m.steps += n
+	m.steps += min(n, MaxLongSteps+1) // the sum cannot overflow
 	if m.steps > m.limit {
 		m.fail("template takes more than %d steps", m.limit)
 	}
@@ -183,6 +203,7 @@ func (e *name) eval(m *machine) any {
 	if f, ok := globals[e.id]; ok {
 		return f
 	}
+	m.charge(len(e.id) / bytesAStep)
 	return undefined{"'" + e.id + "' is undefined"}
 }
 
@@ -202,7 +223,7 @@ func (e *dictExpr) eval(m *machine) any {
 	for i := range e.keys {
 		key := m.eval(e.keys[i])
 		v := m.eval(e.vals[i])
-		if !d.put(key, v) {
+		if !m.put(d, key, v) {
 			m.line = e.line
 			m.fail("'%s' cannot be a key", typeName(key))
 		}
@@ -290,6 +311,7 @@ func (e *testExpr) eval(m *machine) any {
 
 // member is v.id: an attribute first, then an item, as in Jinja.
 func (m *machine) member(v any, id string) any {
+	m.charge(len(id) / bytesAStep)
 	switch v := v.(type) {
 	case undefined:
 		m.fail("%s", v.what)
@@ -328,7 +350,7 @@ func (m *machine) index(v, at any) any {
 	case undefined:
 		m.fail("%s", v.what)
 	case *Map:
-		if got, ok := v.get(at); ok {
+		if got, ok := m.find(v, at); ok {
 			return got
 		}
 	case []any:
@@ -352,6 +374,7 @@ func (m *machine) index(v, at any) any {
 			return m.member(v, key.s)
 		}
 	}
+	m.charge(len(key.s) / bytesAStep)
 	if isKey && isMethod(v, key.s) {
 		return method{v, key.s}
 	}

@@ -107,6 +107,7 @@ func (m *machine) assign(t target, v any) {
 	switch {
 	case t.tuple != nil:
 		items := m.iterate(v)
+		m.charge(len(t.tuple) / valuesAStep)
 		if len(items) != len(t.tuple) {
 			m.fail("cannot unpack %d values into %d names", len(items), len(t.tuple))
 		}
@@ -119,6 +120,7 @@ func (m *machine) assign(t target, v any) {
 		if !ok {
 			m.fail("cannot assign attribute on non-namespace object '%s'", t.name)
 		}
+		m.charge(len(t.member) / bytesAStep)
 		ns.put(plain(t.member), v)
 	default:
 		m.set(t.name, v)
@@ -340,7 +342,7 @@ func (c *macro) run(m *machine, a args) any {
 	if len(a.pos) > len(c.params) {
 		m.fail("macro '%s' takes not more than %d argument(s)", c.name, len(c.params))
 	}
-	m.charge(callSteps + len(a.names)*len(c.params)/namesAStep)
+	m.charge(callSteps + len(c.params)/valuesAStep)
 	outer := m.scope
 	m.scope = &scope{parent: c.scope}
 	given := make([]bool, len(c.params))
@@ -349,6 +351,7 @@ func (c *macro) run(m *machine, a args) any {
 		given[i] = true
 	}
 	for i, id := range a.names {
+		m.charge(comparing(id, len(c.params)))
 		known := id == "caller"
 		for k, p := range c.params {
 			if p == id {
@@ -370,6 +373,7 @@ func (c *macro) run(m *machine, a args) any {
 		if d := k - len(c.params) + len(c.defaults); d >= 0 {
 			m.set(p, m.eval(c.defaults[d]))
 		} else {
+			m.charge(len(p) / bytesAStep)
 			m.set(p, undefined{"parameter '" + p + "' was not provided"})
 		}
 	}

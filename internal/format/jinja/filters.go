@@ -101,6 +101,7 @@ func filterInt(m *machine, v any, a args) any {
 	base := m.wantInt(p[1], 10, "int")
 	m.defined(v)
 	if t, ok := isText(v); ok {
+		m.charge(len(t.s) / bytesAWork)
 		if i, ok := parseInt(t.s, base); ok {
 			return i
 		}
@@ -158,6 +159,9 @@ func toFloat(v any) (float64, bool) {
 func filterFloat(m *machine, v any, a args) any {
 	p := m.params("float", a, "default")
 	m.defined(v)
+	if t, ok := isText(v); ok {
+		m.charge(len(t.s) / bytesAWork)
+	}
 	if f, ok := toFloat(v); ok {
 		return f
 	}

@@ -69,7 +69,9 @@ func (m *machine) attribute(path any) func(v any) any {
 		return func(v any) any { return m.index(v, i) }
 	}
 	var parts []any
-	for _, s := range strings.Split(m.wantText(path, "attribute").s, ".") {
+	names := m.wantText(path, "attribute").s
+	m.charge(len(names)/bytesAWork + 2*strings.Count(names, "."))
+	for _, s := range strings.Split(names, ".") {
 		if i, err := strconv.ParseInt(s, 10, 64); err == nil && s[0] >= '0' && s[0] <= '9' {
 			parts = append(parts, i)
 		} else {
@@ -77,6 +79,7 @@ func (m *machine) attribute(path any) func(v any) any {
 		}
 	}
 	return func(v any) any {
+		m.charge(len(parts))
 		for _, p := range parts {
 			v = m.index(v, p)
 		}
@@ -100,6 +103,7 @@ func (m *machine) folded(path any, sensitive bool) func(v any) any {
 func filterAttr(m *machine, v any, a args) any {
 	p := m.params("attr", a, "name")
 	id := m.wantText(p[0], "attr").s
+	m.charge(len(id) / bytesAStep)
 	if _, ok := v.(*Map); ok && !isMethod(v, id) {
 		return undefined{"'dict object' has no attribute '" + id + "'"}
 	}
@@ -189,6 +193,7 @@ func filterSelect(id string, attribute, keep bool) filter {
 
 // ordered sorts a copy of items by key, stable.
 func (m *machine) ordered(items []any, key func(any) any, reverse bool) []any {
+	m.charge(len(items))
 	keys := make([]any, len(items))
 	at := make([]int, len(items))
 	for i, v := range items {
@@ -241,10 +246,10 @@ func filterUnique(m *machine, v any, a args) any {
 	for _, item := range m.iterate(v) {
 		m.charge(1)
 		k := key(item)
-		if _, ok := seen.get(k); ok {
+		if _, ok := m.find(seen, k); ok {
 			continue
 		}
-		if !seen.put(k, true) {
+		if !m.put(seen, k, true) {
 			m.fail("unique: '%s' cannot be compared", typeName(k))
 		}
 		out = append(out, item)

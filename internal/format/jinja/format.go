@@ -19,6 +19,7 @@ func (m *machine) percent(format text, v any) any {
 		if end < 0 {
 			break
 		}
+		m.charge(1)
 		w.text(format.slice(at, at+end))
 		from := at + end
 		at = from + 1
@@ -53,7 +54,6 @@ func (m *machine) percent(format text, v any) any {
 }
 
 func (m *machine) verb(w *writer, verb byte, precision int, hasPrecision bool, v any) {
-	m.charge(1)
 	if hasPrecision && verb != 'f' {
 		m.fail("format: a precision for %%%c is not supported", verb)
 	}
@@ -99,6 +99,7 @@ func formatText(m *machine, t text, a args) any {
 		if end < 0 {
 			break
 		}
+		m.charge(1)
 		w.text(t.slice(at, at+end))
 		at += end
 		if at+1 < len(s) && s[at+1] == s[at] {
@@ -112,7 +113,6 @@ func formatText(m *machine, t text, a args) any {
 		}
 		field := s[at+1 : at+stop]
 		at += stop + 1
-		m.charge(1)
 		if field == "" {
 			field = strconv.Itoa(auto)
 			auto++
@@ -133,6 +133,7 @@ func (m *machine) field(id string, a args) any {
 		}
 		return a.pos[i]
 	}
+	m.charge(comparing(id, len(a.names)))
 	for i, n := range a.names {
 		if n == id {
 			return a.vals[i]

@@ -27,8 +27,8 @@ func init() {
 		"sequence":    kindTest(isSequence),
 		"callable":    kindTest(callable),
 		"escaped":     kindTest(func(any) bool { return false }),
-		"filter":      kindTest(func(v any) bool { t, ok := isText(v); return ok && filterTable[t.s] != nil }),
-		"test":        kindTest(func(v any) bool { t, ok := isText(v); return ok && testTable[t.s] != nil }),
+		"filter":      nameTest(func(id string) bool { return filterTable[id] != nil }),
+		"test":        nameTest(func(id string) bool { return testTable[id] != nil }),
 		"odd":         func(m *machine, v any, _ args) bool { return m.equal(m.binary("%", v, int64(2)), int64(1)) },
 		"even":        func(m *machine, v any, _ args) bool { return m.equal(m.binary("%", v, int64(2)), int64(0)) },
 		"divisibleby": func(m *machine, v any, a args) bool { return m.equal(m.binary("%", v, m.one(a)), int64(0)) },
@@ -67,6 +67,18 @@ func kindTest(is func(v any) bool) isTest {
 			m.fail("test takes no value")
 		}
 		return is(v)
+	}
+}
+
+// nameTest tells whether a string is a name that is known.
+func nameTest(known func(id string) bool) isTest {
+	return func(m *machine, v any, a args) bool {
+		if len(a.pos)+len(a.names) > 0 {
+			m.fail("test takes no value")
+		}
+		t, ok := isText(v)
+		m.charge(len(t.s) / bytesAStep)
+		return ok && known(t.s)
 	}
 }
 

@@ -35,6 +35,7 @@ const (
 	callSteps    = 8  // what a macro's call costs beside its nodes
 	valuesAStep  = 2  // list elements copied for the price of one step
 	namesAStep   = 32 // names compared for the price of one step
+	keySteps     = 4  // what putting a key into a dict costs
 )
 
 // Data is a string that does not come from the template's author. Its bytes are marked in the result of Mark.

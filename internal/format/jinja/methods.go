@@ -56,7 +56,7 @@ func (m *machine) mapMethod(d *Map, id string, a args) any {
 			m.fail("dict.get takes 1 or 2 values")
 		}
 		p := m.params("dict.get", a, "key", "default")
-		if v, ok := d.get(p[0]); ok {
+		if v, ok := m.find(d, p[0]); ok {
 			return v
 		}
 		return p[1]

@@ -15,10 +15,14 @@ func strip(id string, left, right bool) textMethod {
 		cut := isSpace
 		if p[0] != nil {
 			chars := m.wantText(p[0], id).s
-			m.charge(len(t.s) / bytesAStep * (1 + len(chars)/8))
-			cut = func(r rune) bool { return strings.ContainsRune(chars, r) }
+			cut = func(r rune) bool {
+				m.charge(len(chars) / bytesAStep)
+				return strings.ContainsRune(chars, r)
+			}
 		}
-		return t.slice(trimmed(t.s, cut, left, right))
+		i, j := trimmed(t.s, cut, left, right)
+		m.charge((len(t.s) - (j - i)) / bytesAWork)
+		return t.slice(i, j)
 	}
 }
 
@@ -152,7 +156,9 @@ func affix(id string, has func(s, part string) bool) textMethod {
 		part := m.window(t, p[1], p[2], id)
 		if many, ok := p[0].(tuple); ok {
 			for _, one := range many {
-				if has(part.s, m.wantText(one, id).s) {
+				s := m.wantText(one, id).s
+				m.charge(1 + min(len(s), len(part.s))/bytesAStep)
+				if has(part.s, s) {
 					return true
 				}
 			}
