@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -69,9 +70,12 @@ func (o *distillOptions) run(ctx context.Context, recipe string, w, progress io.
 	return runDistill(ctx, o.Options, w, progress)
 }
 
-// findSource finds a model by its name or path.
+// findSource finds a model that is a GGUF file by its name or path.
 func findSource(name string) (distill.Source, error) {
 	path, err := resolve(name)
+	if info, stat := os.Stat(path); err == nil && stat == nil && info.IsDir() {
+		err = withHint(fmt.Errorf("%s is a folder, want a GGUF file", path), "retort convert %s %s.gguf makes one", path, filepath.Base(path))
+	}
 	return distill.Source{Path: path, Name: baseName(name)}, err
 }
 

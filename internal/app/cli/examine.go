@@ -14,12 +14,12 @@ import (
 
 // runExam examines a model on a recipe's items.
 func (o *evalOptions) runExam(ctx context.Context, name, recipe string, w, progress io.Writer) error {
-	path, err := resolve(name)
+	source, err := findSource(name)
 	if err != nil {
 		return err
 	}
 	bar := newProgress(progress)
-	e, err := distill.Examine(ctx, distill.ExamineOptions{Recipe: recipe, Data: o.data, Model: distill.Source{Path: path, Name: baseName(name)},
+	e, err := distill.Examine(ctx, distill.ExamineOptions{Recipe: recipe, Data: o.data, Model: source,
 		Split: o.split, Limit: o.limit, Out: o.out, Threads: o.threads, Progress: func(p distill.Progress) { bar.set("exam", p.Done, p.Total, p.Note) }})
 	bar.done()
 	if err != nil {
