@@ -115,10 +115,7 @@ func (x *terminal) exit(want int) {
 }
 
 func TestChat(t *testing.T) {
-	_, chatty := tinyModels(t)
-	if chatty == "" {
-		t.Skip("the tiny model is not here")
-	}
+	_, chatty := needTinyModels(t)
 	x := startTerminal(t, nil, "run", chatty, "--temp", "0", "-n", "8", "--verbose")
 	x.expect("context of 512 tokens")
 	x.expect(">>> ")
@@ -167,10 +164,7 @@ func TestChat(t *testing.T) {
 }
 
 func TestChatEnds(t *testing.T) {
-	_, chatty := tinyModels(t)
-	if chatty == "" {
-		t.Skip("the tiny model is not here")
-	}
+	_, chatty := needTinyModels(t)
 	for name, c := range map[string]struct {
 		keys   string
 		signal os.Signal
@@ -192,10 +186,7 @@ func TestChatEnds(t *testing.T) {
 // Ctrl-C stops an answer and not the program. The context is far larger than the tiny model can fill before the key
 // comes; should it end by itself, it is asked again.
 func TestChatStopsAnswer(t *testing.T) {
-	_, chatty := tinyModels(t)
-	if chatty == "" {
-		t.Skip("the tiny model is not here")
-	}
+	_, chatty := needTinyModels(t)
 	x := startTerminal(t, nil, "run", chatty, "--ctx", "200000", "--temp", "1.5")
 	x.expect(">>> ")
 	for range 3 {
@@ -219,10 +210,7 @@ func TestChatStopsAnswer(t *testing.T) {
 
 // A single answer that is interrupted leaves what came so far and exits with 130.
 func TestInterrupt(t *testing.T) {
-	stories, _ := tinyModels(t)
-	if stories == "" {
-		t.Skip("the tiny model is not here")
-	}
+	stories, _ := needTinyModels(t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "retort", "run", stories, "--raw", "--ctx", "500000", "--temp", "0", "Once upon a time")

@@ -27,10 +27,7 @@ import (
 // llama.cpp (npm node-llama-cpp 3.22.1, oracle/llamacpp.mjs greedy) read the file that RETORT_KEEP keeps and continued
 // 1 403 407 261 378, and the 300 tokens of scores, with the 30 greedy tokens of `retort run`.
 func TestConvertLlama3Scaling(t *testing.T) {
-	stories, _ := tinyModels(t)
-	if stories == "" {
-		t.Skip("the tiny model is not here")
-	}
+	stories, _ := needTinyModels(t)
 	dir := t.TempDir()
 	folder, file, back := filepath.Join(dir, "folder"), filepath.Join(dir, "made.gguf"), filepath.Join(dir, "back")
 	convert(t, stories, folder)
@@ -89,10 +86,7 @@ func TestConvertLlama3Scaling(t *testing.T) {
 // TestConvertKeepsVocabulary: a vocabulary without a certain tokenizer.json goes into the folder as a GGUF file, which the
 // user is told, and comes back from there.
 func TestConvertKeepsVocabulary(t *testing.T) {
-	stories, _ := tinyModels(t)
-	if stories == "" {
-		t.Skip("the tiny model is not here")
-	}
+	stories, _ := needTinyModels(t)
 	dir := t.TempDir()
 	odd, folder, back := filepath.Join(dir, "odd.gguf"), filepath.Join(dir, "folder"), filepath.Join(dir, "back.gguf")
 	s, err := openSource(stories)
@@ -136,10 +130,7 @@ func TestConvertKeepsVocabulary(t *testing.T) {
 // TestConvertKeepsMetadata: what a GGUF file says of its model, and of a student's training, is also in what is made of
 // a folder that was made of it.
 func TestConvertKeepsMetadata(t *testing.T) {
-	stories, _ := tinyModels(t)
-	if stories == "" {
-		t.Skip("the tiny model is not here")
-	}
+	stories, _ := needTinyModels(t)
 	dir := t.TempDir()
 	student, stu, copied, back := filepath.Join(dir, "student.gguf"), filepath.Join(dir, "stu"), filepath.Join(dir, "copied"), filepath.Join(dir, "back.gguf")
 	s, err := openSource(stories)
@@ -186,10 +177,7 @@ func TestConvertKeepsMetadata(t *testing.T) {
 
 // TestConvertWantsAll: a folder that lacks tensors, or has some of another shape, becomes no file.
 func TestConvertWantsAll(t *testing.T) {
-	stories, _ := tinyModels(t)
-	if stories == "" {
-		t.Skip("the tiny model is not here")
-	}
+	stories, _ := needTinyModels(t)
 	for key, c := range map[string]struct {
 		value int
 		want  string
@@ -238,10 +226,7 @@ func TestCompleteExperts(t *testing.T) {
 
 // TestSourceDescribes: to look at a folder's tensors copies none, also through what convert wraps around them.
 func TestSourceDescribes(t *testing.T) {
-	stories, _ := tinyModels(t)
-	if stories == "" {
-		t.Skip("the tiny model is not here")
-	}
+	stories, _ := needTinyModels(t)
 	folder := filepath.Join(t.TempDir(), "folder")
 	convert(t, stories, folder)
 	s, err := openSource(folder)

@@ -34,6 +34,15 @@ func tinyModels(t *testing.T) (stories, chatty string) {
 	return stories, chatty
 }
 
+// needTinyModels is tinyModels for a test that is nothing without them.
+func needTinyModels(t *testing.T) (stories, chatty string) {
+	t.Helper()
+	if stories, chatty = tinyModels(t); stories == "" {
+		t.Skip("the tiny model is not here")
+	}
+	return stories, chatty
+}
+
 // writeStories turns llama2.c's checkpoint and tokenizer into a GGUF file, as oracle/stories260k_gguf.py does. Format:
 // seven int32 (dim, hidden, layers, heads, kv heads, vocabulary, context), then the matrices of each kind layer by
 // layer in float32.

@@ -9,7 +9,8 @@ import (
 )
 
 // TestDifferential compares with an oracle over as many texts as one likes: RETORT_TOKENIZER_DIFF is
-// "TOKENIZER TEXTS.json IDS", with TEXTS.json from ref/random_texts.py and IDS from an oracle, one line a text.
+// "TOKENIZER TEXTS.json IDS", with TEXTS.json from ref/random_texts.py and IDS from an oracle, one line a text. It is a tool for whoever changes the tokenizer, and no part of the gate, which runs
+// the committed cases of each vocabulary.
 func TestDifferential(t *testing.T) {
 	args := strings.Fields(os.Getenv("RETORT_TOKENIZER_DIFF"))
 	if len(args) != 3 {
