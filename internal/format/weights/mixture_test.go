@@ -42,7 +42,7 @@ func TestMixtures(t *testing.T) {
 		{"q8_0", "blk.3.ffn_gate_inp.weight", wide, quant.F32},
 		{"q8_0", "blk.3.ffn_down_exps.weight", []int{1536, 256, 8}, quant.Q8_0},
 		{"f16", "output.weight", wide, quant.F16},
-		{"q8_0", "a.scalar", nil, quant.F32},
+		{"q8_0", "a.scalar.weight", nil, quant.F32},
 	} {
 		m, ok := FindMixture(c.mix)
 		if !ok {

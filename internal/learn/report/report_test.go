@@ -268,3 +268,11 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+func TestEvidenceCountsPoints(t *testing.T) {
+	for difference, want := range map[float64]string{0.01: "is 1 point better", -0.01: "is 1 point worse", 0.02: "is 2 points better", 0.014: "is 1.4 points better"} {
+		if got := evidence(Pair{Items: 1000, Difference: difference}, "it"); !strings.Contains(got, want) {
+			t.Errorf("%v: %q, want %q", difference, got, want)
+		}
+	}
+}
