@@ -37,18 +37,14 @@ func Look(path string) (*Form, error) {
 		return nil, err
 	}
 	defer f.Close()
-	form, err := LookFile(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return form, nil
+	return LookFile(f)
 }
 
 // LookFile is Look of a GGUF file that is open. What it returns outlives the file.
 func LookFile(f *gguf.File) (*Form, error) {
 	c, err := model.ConfigFromGGUF(f)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	files, err := tokenizer.FromGGUFFile(f)
 	if err != nil {
@@ -81,7 +77,7 @@ func newForm(info Info, c model.Config, files *tokenizer.Files) (*Form, error) {
 	f := &Form{Info: info, Tokenizer: files.Tokenizer, Rows: c.Vocab, Context: c.Context}
 	var err error
 	if f.chat, err = chat.New(files.ChatTemplate, files.Tokenizer); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", info.Path, err)
 	}
 	f.vocabulary = sync.OnceValue(f.newVocabulary)
 	return f, nil

@@ -104,11 +104,7 @@ func (h *Host) Open(ctx context.Context, path string, o Options) (*Model, error)
 	if err != nil {
 		return nil, err
 	}
-	m, err := h.OpenFile(ctx, f, o)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
+	return h.OpenFile(ctx, f, o)
 }
 
 // OpenFile is Open of a GGUF file that is open already, such as one in memory. The file is closed with the model, and
@@ -120,6 +116,7 @@ func (h *Host) OpenFile(ctx context.Context, f *gguf.File, o Options) (*Model, e
 		if m, err = h.load(ctx, form, f, o, func(opts model.LoadOptions) (*model.Model, error) { return model.FromGGUF(f, opts) }); err == nil {
 			return m, nil
 		}
+		err = fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return nil, errors.Join(err, f.Close())
 }
