@@ -69,12 +69,13 @@ func (j *tilesJob) Rows(a, b, worker int) {
 		h, lo := i%hs.Query, j.s.Lo+(j.tiles-1-i/hs.Query)*queryTile
 		m := min(queryTile, j.s.Hi-lo)
 		n := int(pos[lo+m-1]) + 1
-		w := j.p.Run.Scratch(worker, m*n)
-		j.kv.scores(w, n, q.Data[lo*q.Cols+h*hs.Key:], q.Cols, h/g, m, n)
+		buf := j.p.Run.Scratch(worker, m*n+j.kv.decoded())
+		w, buf := buf[:m*n], buf[m*n:]
+		j.kv.scores(w, n, q.Data[lo*q.Cols+h*hs.Key:], q.Cols, h/g, m, n, buf)
 		for r := range m {
 			causalSoftmax(w[r*n:(r+1)*n], int(pos[lo+r])+1, hs.Scale)
 		}
-		j.kv.mix(y.Data[lo*y.Cols+h*hs.Value:], y.Cols, w, n, h/g, m, n)
+		j.kv.mix(y.Data[lo*y.Cols+h*hs.Value:], y.Cols, w, n, h/g, m, n, buf)
 	}
 }
 
@@ -92,12 +93,13 @@ func (j *decodeJob) Part(h, worker int) {
 	g := j.hs.Query / j.hs.KV
 	t := j.s.Lo
 	n := int(j.p.Batch.Pos[t]) + 1
-	w := j.p.Run.Scratch(worker, g*n)
-	j.kv.scores(w, n, j.q.Row(t)[h*g*j.hs.Key:], j.hs.Key, h, g, n)
+	buf := j.p.Run.Scratch(worker, g*n+j.kv.decoded())
+	w, buf := buf[:g*n], buf[g*n:]
+	j.kv.scores(w, n, j.q.Row(t)[h*g*j.hs.Key:], j.hs.Key, h, g, n, buf)
 	for r := range g {
 		causalSoftmax(w[r*n:(r+1)*n], n, j.hs.Scale)
 	}
-	j.kv.mix(j.y.Row(t)[h*g*j.hs.Value:], j.hs.Value, w, n, h, g, n)
+	j.kv.mix(j.y.Row(t)[h*g*j.hs.Value:], j.hs.Value, w, n, h, g, n, buf)
 }
 
 // causalSoftmax turns the scores of the first n positions into weights and sets the others to zero.

@@ -8,6 +8,7 @@ package generate
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"retort/internal/compute/op"
 	"retort/internal/compute/par"
@@ -23,16 +24,20 @@ const prefillChunk = 512
 type Engine struct {
 	Model *model.Model
 
-	run       *tensor.Run
-	halfCache bool
-	batch     op.Batch
-	pass      op.Pass // over batch
-	rows      []int   // whose logits are wanted
+	run   *tensor.Run
+	cache *model.CachePool
+	batch op.Batch
+	pass  op.Pass // over batch
+	rows  []int   // whose logits are wanted
 }
 
 // New returns an Engine over m with the workers of pool; halfCache keeps keys and values in bf16.
 func New(m *model.Model, pool *par.Pool, halfCache bool) *Engine {
-	e := &Engine{Model: m, run: tensor.NewRun(pool), halfCache: halfCache}
+	cache := op.CacheF32
+	if halfCache {
+		cache = op.CacheBF16
+	}
+	e := &Engine{Model: m, run: tensor.NewRun(pool), cache: m.NewCachePool(cache, math.MaxInt64)}
 	e.pass.Run, e.pass.Batch = e.run, &e.batch
 	return e
 }
@@ -50,7 +55,7 @@ type Sequence struct {
 
 // NewSequence returns an empty timeline of at most limit tokens.
 func (e *Engine) NewSequence(limit int) *Sequence {
-	return &Sequence{e: e, cache: e.Model.NewCache(e.halfCache), limit: limit}
+	return &Sequence{e: e, cache: e.cache.NewCache(), limit: limit}
 }
 
 // Tokens returns what the timeline holds.
@@ -114,7 +119,11 @@ func (s *Sequence) borrow(others []*Sequence, prompt []int32) {
 	if best == s {
 		return
 	}
-	s.cache.CopyFrom(best.cache, most)
+	s.cache.Truncate(0)
+	for _, pg := range best.cache.Pages()[:(most+op.Page-1)/op.Page] {
+		s.cache.Append(s.e.cache.Copy(pg))
+	}
+	s.cache.Len = most
 	s.tokens = append(s.tokens[:0], best.tokens[:most]...)
 }
 
@@ -164,6 +173,9 @@ func (e *Engine) add(s *Sequence, tokens []int32) {
 	e.batch.Seqs = append(e.batch.Seqs, op.Seq{Lo: lo, Hi: lo + len(tokens), Cache: s.cache})
 	s.tokens = append(s.tokens, tokens...)
 	s.cache.Len = len(s.tokens)
+	for len(s.cache.Pages())*op.Page < s.cache.Len {
+		s.cache.Append(e.cache.Take())
+	}
 }
 
 // forward runs the batch; if wanted, the logits of each sequence's last row are copied out.
