@@ -1,11 +1,6 @@
 package op
 
-import (
-	"fmt"
-
-	"retort/internal/compute/kernel"
-	"retort/internal/compute/tensor"
-)
+import "retort/internal/compute/kernel"
 
 // Page is how many positions a page of a cache holds. Attention sums over pages in order, so the length is part of
 // the definition of a result.
@@ -117,27 +112,6 @@ func (c *KV) mix(y []float32, ldy int, w []float32, lds, h, m, n int, buf []floa
 				c.decodeValues(buf, pg, h, v, rows)
 				kernel.GemmF32(y[v:], ldy, w[at:], lds, buf, m, rows, cols, at > 0)
 			}
-		}
-	}
-}
-
-// store puts the rows [lo, hi) of k and v into the cache, at the positions of the batch.
-func (c *KV) store(p *Pass, k, v *tensor.Tensor, lo, hi int) {
-	if last := int(p.Batch.Pos[hi-1]); last >= len(c.Pages)*Page {
-		panic(fmt.Sprintf("op: KV: position %d, but %d pages of %d", last, len(c.Pages), Page))
-	}
-	if hi-lo == 1 {
-		c.storeRows(p, k, v, lo, hi)
-		return
-	}
-	p.Run.Rows(hi-lo, func(a, b, _ int) { c.storeRows(p, k, v, lo+a, lo+b) })
-}
-
-func (c *KV) storeRows(p *Pass, k, v *tensor.Tensor, lo, hi int) {
-	for t := lo; t < hi; t++ {
-		pos := int(p.Batch.Pos[t])
-		for h := range c.Heads {
-			c.set(h, pos, k.Row(t)[h*c.Key:(h+1)*c.Key], v.Row(t)[h*c.Value:(h+1)*c.Value])
 		}
 	}
 }

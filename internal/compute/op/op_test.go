@@ -427,11 +427,12 @@ func TestHalfCacheIsRounded(t *testing.T) {
 	const n, key, value = Page + 3, 300, 520
 	shape := KV{Heads: 2, Key: key, Value: value}
 	wide, half := newKV(CacheF32, n, shape), newKV(CacheBF16, n, shape)
-	p := newPass(t, rows(n))
 	k, v := x(rng, n, 2*key), x(rng, n, 2*value)
 	for _, c := range []*KV{wide, half} {
-		c.store(p, k, v, 0, n-1)
-		c.store(p, k, v, n-1, n)
+		for i := range 2 * n {
+			h, pos := i%2, i/2
+			c.set(h, pos, k.Row(pos)[h*key:][:key], v.Row(pos)[h*value:][:value])
+		}
 	}
 	for i, pg := range wide.Pages {
 		want := make([]uint16, len(pg.F32))
