@@ -16,6 +16,7 @@ import (
 
 	"retort/internal/compute/cpu"
 	"retort/internal/compute/limit"
+	"retort/internal/compute/op"
 	"retort/internal/lm/generate"
 )
 
@@ -160,7 +161,11 @@ func (o *benchOptions) share(l *loaded, row benchRow) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	cache := float64(m.CacheBytes(row.Depth+row.Gen/2, o.cacheType != "f32" && !m.Float32))
+	kept := op.CacheBF16
+	if o.cacheType == "f32" || m.Float32 {
+		kept = op.CacheF32
+	}
+	cache := float64(m.CacheBytes(row.Depth+row.Gen/2, kept))
 	return row.Avg * (work.bytes + cache) / read, nil
 }
 
