@@ -3,7 +3,6 @@ package generate
 import (
 	"slices"
 
-	"retort/internal/compute/op"
 	"retort/internal/compute/tensor"
 )
 
@@ -133,4 +132,3 @@ func (e *Engine) validDrafts(ids []int32) []int32 {
 	return ids
 }
 
-var _ = op.Page

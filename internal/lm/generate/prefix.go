@@ -90,7 +90,8 @@ func (x *tree) insert(parent *node, tokens []int32, page *model.CachePage) *node
 		parent = &x.root
 	}
 	for i := 0; i < len(parent.children); i++ {
-		switch c := parent.children[i]; n := commonPrefix(c.tokens, tokens) {
+		c := parent.children[i]
+		switch n := commonPrefix(c.tokens, tokens); {
 		case n == len(tokens): // it says no more than what is there
 			return c
 		case n == len(c.tokens): // a part of what comes

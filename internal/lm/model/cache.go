@@ -191,3 +191,6 @@ func (c *KVCache) Truncate(n int) {
 	clear(c.data[keep:])
 	c.pages, c.data = c.pages[:keep], c.data[:keep]
 }
+
+// Refs returns how many references to the page there are.
+func (pg *CachePage) Refs() int { return pg.refs }
