@@ -23,6 +23,7 @@ const (
 	keyAddBOS      = "tokenizer.ggml.add_bos_token"
 	keyAddEOS      = "tokenizer.ggml.add_eos_token"
 	keySpacePrefix = "tokenizer.ggml.add_space_prefix"
+	keyEnds        = "retort.eog_token_ids" // ends of an answer beyond those that llama.cpp has keys or names for
 )
 
 // FromGGUF makes the tokenizer that a GGUF file describes. The models "gpt2" (byte-level BPE) and "llama"
@@ -234,6 +235,9 @@ func (t *Tokenizer) loadSpecial(md *gguf.Metadata, missing [4]int, addBOS bool) 
 	t.UNK, t.PAD = id(keyUNK, missing[2]), id(keyPAD, missing[3])
 	t.eot, t.eom = id(keyEOT, none), id(keyEOM, none)
 	if err != nil {
+		return err
+	}
+	if t.ends, err = md.IntsOr(keyEnds, nil); err != nil {
 		return err
 	}
 	if t.AddBOS, err = md.BoolOr(keyAddBOS, addBOS); err != nil {
