@@ -95,11 +95,11 @@ func (t *Tokenizer) loadBPE(md *gguf.Metadata) error {
 	return t.loadSpecial(md, [4]int{none, none, none, none}, pre.addBOS)
 }
 
-// byteSymbols finds the token of every byte. An added token that looks like one letter of the alphabet is not a byte.
+// byteSymbols finds the token of every byte. A control token that looks like one letter of the alphabet is not a byte.
 func (t *Tokenizer) byteSymbols(b *bpe, ids map[string]int32) {
 	for c, r := range alphabet {
 		b.first[c] = none
-		if id, ok := ids[string(r)]; ok && t.kind[id] != userDefined && t.kind[id] != control && t.kind[id] != unknown {
+		if id, ok := ids[string(r)]; ok && t.kind[id] != control && t.kind[id] != unknown {
 			b.first[c] = id
 		} else {
 			t.repairUTF8 = true

@@ -159,7 +159,7 @@ func (t *Tokenizer) hfVocabulary(f *hfFile, spelled spelling) error {
 		}
 		if content != "" {
 			added = append(added, addedToken{id: int32(a.ID), text: content, control: isControl, singleWord: a.SingleWord,
-				lstrip: a.LStrip, rstrip: a.RStrip, normalized: a.Normalized && len(t.normalize) > 0})
+				lstrip: a.LStrip, rstrip: a.RStrip, normalized: a.Normalized})
 		}
 	}
 	if t.vocabulary, err = newVocabulary(texts, kinds, spelled); err != nil {
