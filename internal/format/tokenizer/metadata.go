@@ -73,13 +73,21 @@ func (t *Tokenizer) setTokens(md *gguf.Metadata, model, pre string) {
 }
 
 func (t *Tokenizer) setSpecial(md *gguf.Metadata) {
+	eot, eom, rest := t.spareEnds()
 	for _, x := range []struct {
 		key string
 		id  int
-	}{{keyBOS, t.BOS}, {keyEOS, t.EOS}, {keyUNK, t.UNK}, {keyPAD, t.PAD}, {keyEOT, t.eot}, {keyEOM, t.eom}} {
+	}{{keyBOS, t.BOS}, {keyEOS, t.EOS}, {keyUNK, t.UNK}, {keyPAD, t.PAD}, {keyEOT, eot}, {keyEOM, eom}} {
 		if x.id >= 0 {
 			md.Set(x.key, gguf.ValueOf(uint32(x.id)))
 		}
+	}
+	if len(rest) > 0 {
+		ids := make([]uint32, len(rest))
+		for i, id := range rest {
+			ids[i] = uint32(id)
+		}
+		md.Set(keyEnds, gguf.ArrayOf(ids))
 	}
 	md.Set(keyAddBOS, gguf.ValueOf(t.AddBOS))
 	md.Set(keyAddEOS, gguf.ValueOf(t.AddEOS))

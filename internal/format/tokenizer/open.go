@@ -18,6 +18,10 @@ const (
 	GGUFName     = "tokenizer.gguf" // in its place where no tokenizer.json is certain: GGUF without tensors
 	ConfigName   = "tokenizer_config.json"
 	TemplateName = "chat_template.jinja"
+
+	specialsName   = "special_tokens_map.json"
+	generationName = "generation_config.json"
+	modelName      = "config.json"
 )
 
 // What is read of a folder at most. The largest tokenizer.json in use have 35 MB, other files some 100 KB.
@@ -35,7 +39,8 @@ type Files struct {
 }
 
 // Open reads them from the model at path: a GGUF file, which may hold nothing else, a folder, or the tokenizer.json in one.
-// A folder has tokenizer.json, or else tokenizer.gguf.
+// A folder has tokenizer.json, or else tokenizer.gguf. Beside it, tokenizer_config.json, special_tokens_map.json,
+// generation_config.json and config.json say which tokens are special and which end an answer.
 func Open(path string) (*Files, error) {
 	if filepath.Base(path) == FileName {
 		return openFolder(filepath.Dir(path))
@@ -72,13 +77,18 @@ func openFolder(dir string) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	config, err := readOptional(dir, ConfigName)
-	if err != nil {
-		return nil, err
+	var beside hfBeside
+	for _, x := range []struct {
+		name string
+		data *[]byte
+	}{{ConfigName, &beside.config}, {specialsName, &beside.specials}, {generationName, &beside.generation}, {modelName, &beside.model}} {
+		if *x.data, err = readOptional(dir, x.name); err != nil {
+			return nil, err
+		}
 	}
-	t, err := FromJSON(file, config)
+	t, err := fromJSON(file, beside)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, FileName), err)
 	}
 	template, err := FolderTemplate(dir)
 	if err != nil {
