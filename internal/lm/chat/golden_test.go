@@ -35,7 +35,7 @@ func TestPromptsOfTransformers(t *testing.T) {
 			for i, want := range prompts {
 				msgs := make([]Message, len(want.Messages))
 				for k, m := range want.Messages {
-					msgs[k] = Message(m)
+					msgs[k] = Message{Role: m.Role, Content: m.Content, Reasoning: m.Reasoning}
 				}
 				if got := prompt(t, c, msgs, Options{Finished: want.Finished}); !slices.Equal(got.IDs, want.IDs) {
 					t.Errorf("prompt %d:\n got %v %q\nwant %v %q", i, got.IDs, tok.DecodeSpecial(got.IDs), want.IDs, tok.DecodeSpecial(want.IDs))
