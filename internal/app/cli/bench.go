@@ -88,7 +88,7 @@ func (o *benchOptions) run(ctx context.Context, name string, w, note io.Writer) 
 	if o.prompt+o.gen == 0 {
 		return usagef("-p and -n are 0, want one of them above: nothing is left to measure")
 	}
-	l, err := load(name, o.threads, o.cacheType, 0)
+	l, err := load(name, o.threads, o.cacheType, 0, false)
 	if err != nil {
 		return err
 	}

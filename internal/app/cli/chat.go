@@ -23,7 +23,7 @@ type chatSession struct {
 	l    *loaded
 	name string
 	chat *chat.Chat
-	held int // tokens of the conversation
+	held int            // tokens of the conversation
 	msgs []chat.Message // without the system message
 	edit *editor
 	in   *os.File

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"retort/internal/compute/op"
+	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
 	"retort/internal/format/gguf"

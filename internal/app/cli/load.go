@@ -55,8 +55,9 @@ func checkCacheType(name string) error {
 	return usagef("--cache-type is %q, want bf16 or f32", name)
 }
 
-// load opens MODEL for answering. cacheType is bf16 or f32; a model in float32 always keeps a float32 cache.
-func load(name string, threads int, cacheType string, ctxTokens int) (*loaded, error) {
+// load opens MODEL for answering. cacheType is bf16 or f32; a model in float32 always keeps a float32 cache. ctxTokens
+// beyond the model's own context count only if beyond is set.
+func load(name string, threads int, cacheType string, ctxTokens int, beyond bool) (*loaded, error) {
 	path, err := resolve(name)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,9 @@ func load(name string, threads int, cacheType string, ctxTokens int) (*loaded, e
 	if err != nil {
 		l.worker.Close()
 		return nil, err
+	}
+	if !beyond {
+		ctxTokens = min(ctxTokens, m.Config.Context)
 	}
 	l.engine = generate.New(l.worker, m, generate.Options{Cache: cache, Context: ctxTokens})
 	return l, nil

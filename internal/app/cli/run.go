@@ -130,7 +130,7 @@ func (o *runOptions) run(ctx context.Context, name string, words []string, in io
 	if !o.seedChosen {
 		o.sampler.Seed = rand.Uint64()
 	}
-	l, err := load(name, o.threads, o.cacheType, o.ctx)
+	l, err := load(name, o.threads, o.cacheType, o.ctx, o.contextChosen)
 	if err != nil {
 		return err
 	}

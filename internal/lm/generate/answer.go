@@ -131,4 +131,3 @@ func (e *Engine) validDrafts(ids []int32) []int32 {
 	}
 	return ids
 }
-
