@@ -28,17 +28,26 @@ const (
 type Kind int
 
 const (
-	Progress  Kind = iota // Done of Total tokens of the prompt are computed
-	Reasoning             // more of what the model thinks, Text
-	Content               // more of its answer, Text
-	Logprob               // a token was chosen, Token; its text comes when it is settled
-	Finished              // the last event, Result
+	Reasoning     = Kind(chat.Reasoning)     // more of what the model thinks, Text
+	Content       = Kind(chat.Content)       // more of its answer, Text
+	CallBegin     = Kind(chat.CallBegin)     // it calls a function: ID and Name are known
+	CallArguments = Kind(chat.CallArguments) // more of the call's arguments, Text, which joined are a JSON object
+	CallEnd       = Kind(chat.CallEnd)       // the call is whole
+	CallBroken    = Kind(chat.CallBroken)    // the call is none: Text, all of it as the model wrote it, is content
+)
+
+const (
+	Progress Kind = iota + CallBroken + 1 // Done of Total tokens of the prompt are computed
+	Logprob                               // a token was chosen, Token; its text comes when it is settled
+	Finished                              // the last event, Result
 )
 
 // Event is a piece of an answer as it comes.
 type Event struct {
 	Kind        Kind
 	Text        string
+	Call        int // the call's place in the answer, from 0
+	ID, Name    string
 	Done, Total int
 	Token       Token
 	Result      *Result
@@ -201,7 +210,11 @@ func (w *writer) token(id int32) bool {
 	if w.split != nil && w.split.Thinking() {
 		w.res.Usage.Reasoning++
 	}
-	w.buf = w.form.text(w.buf[:0], int(id))
+	if w.split != nil {
+		w.buf = w.split.AppendToken(w.buf[:0], int(id))
+	} else {
+		w.buf = w.form.Tokenizer.AppendToken(w.buf[:0], int(id))
+	}
 	text := w.buf
 	if w.stop != nil {
 		hidden := len(text) == 0
@@ -217,20 +230,31 @@ func (w *writer) token(id int32) bool {
 // write takes bytes of the answer.
 func (w *writer) write(text []byte) {
 	if w.split == nil {
-		w.tell("", w.plain.Next(text))
+		w.tell(chat.Event{Kind: chat.Content, Text: w.plain.Next(text)})
 		return
 	}
-	w.tell(w.split.Write(text))
+	w.tell(w.split.Text(text)...)
 }
 
-func (w *writer) tell(reasoning, content string) {
-	if reasoning != "" {
-		w.reasoning.WriteString(reasoning)
-		w.queue.push(Event{Kind: Reasoning, Text: reasoning})
-	}
-	if content != "" {
-		w.content.WriteString(content)
-		w.queue.push(Event{Kind: Content, Text: content})
+// tell hands events on and adds them up.
+func (w *writer) tell(events ...chat.Event) {
+	for _, e := range events {
+		switch last := len(w.res.ToolCalls) - 1; e.Kind {
+		case chat.Reasoning:
+			w.reasoning.WriteString(e.Text)
+		case chat.Content:
+			w.content.WriteString(e.Text)
+		case chat.CallBegin:
+			w.res.ToolCalls = append(w.res.ToolCalls, chat.ToolCall{ID: e.ID, Name: e.Name})
+		case chat.CallArguments:
+			w.res.ToolCalls[last].Arguments += e.Text
+		case chat.CallBroken:
+			w.res.ToolCalls = w.res.ToolCalls[:last]
+			w.content.WriteString(e.Text)
+		}
+		if e.Kind > chat.Content || e.Text != "" {
+			w.queue.push(Event{Kind: Kind(e.Kind), Text: e.Text, Call: e.Call, ID: e.ID, Name: e.Name})
+		}
 	}
 }
 
@@ -241,9 +265,9 @@ func (w *writer) finish(g generate.Result, err error) (Result, error) {
 		w.res.Stop = w.stop.hit
 	}
 	if w.split == nil {
-		w.tell("", w.plain.Flush())
+		w.tell(chat.Event{Kind: chat.Content, Text: w.plain.Flush()})
 	} else {
-		w.tell(w.split.Close())
+		w.tell(w.split.Finish()...)
 	}
 	w.res.Reasoning, w.res.Text, w.res.Tokens, w.res.Finish = w.reasoning.String(), w.content.String(), g.Tokens, g.Finish
 	w.res.Usage.Cached, w.res.Usage.Answer = g.Reused, len(g.Tokens)
@@ -253,6 +277,8 @@ func (w *writer) finish(g generate.Result, err error) (Result, error) {
 		w.res.Finish = FinishInterrupted
 	case err == nil && w.bound != nil && !w.bound.complete():
 		err = &CutError{len(g.Tokens), len(g.Tokens) != w.max}
+	case err == nil && g.Finish == FinishStop && len(w.res.ToolCalls) > 0:
+		w.res.Finish = FinishToolCalls
 	}
 	return w.res, err
 }

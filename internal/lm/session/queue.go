@@ -18,11 +18,11 @@ func (q *queue) push(e Event) {
 	q.mu.Lock()
 	last := len(q.events) - 1
 	switch {
-	case last < 0 || q.events[last].Kind != e.Kind:
+	case last < 0 || q.events[last].Kind != e.Kind || q.events[last].Call != e.Call:
 		q.events = append(q.events, e)
 	case e.Kind == Progress:
 		q.events[last] = e
-	case e.Kind == Reasoning || e.Kind == Content:
+	case e.Kind == Reasoning || e.Kind == Content || e.Kind == CallArguments:
 		q.events[last].Text += e.Text
 	default:
 		q.events = append(q.events, e)

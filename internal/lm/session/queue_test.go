@@ -25,7 +25,7 @@ func TestQueueJoins(t *testing.T) {
 	for e, ok := q.next(); ok; e, ok = q.next() {
 		got = append(got, fmt.Sprintf("%d %s %d %d", e.Kind, e.Text, e.Done, e.Token.ID))
 	}
-	want := fmt.Sprint([]string{"0  2 0", "1 ab 0 0", "2 01 0 0", "3  0 0", "3  0 1"})
+	want := fmt.Sprint([]string{fmt.Sprintf("%d  2 0", Progress), "0 ab 0 0", "1 01 0 0", fmt.Sprintf("%d  0 0", Logprob), fmt.Sprintf("%d  0 1", Logprob)})
 	if s := fmt.Sprint(got); s != want {
 		t.Errorf("events %s, want %s", s, want)
 	}

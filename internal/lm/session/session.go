@@ -28,6 +28,7 @@ import (
 	"os"
 	"sync"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/lm/generate"
@@ -123,17 +124,23 @@ func (h *Host) OpenFile(ctx context.Context, f *gguf.File, o Options) (*Model, e
 
 // load makes a model of what read gives, in the goroutine that computes: packing weights takes its workers.
 func (h *Host) load(ctx context.Context, form *Form, f *gguf.File, o Options, read func(model.LoadOptions) (*model.Model, error)) (*Model, error) {
+	cache := op.CacheBF16
+	var err error
+	if o.Cache != "" {
+		if cache, err = op.ParseCacheType(o.Cache); err != nil {
+			return nil, err
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	var weights *model.Model
-	var err error
 	h.worker.Do(func(pool *par.Pool) { weights, err = read(model.LoadOptions{Pool: pool}) })
 	if err != nil {
 		return nil, err
 	}
 	m := &Model{Form: form, host: h, file: f}
-	m.engine = generate.New(h.worker, weights, generate.Options{CacheBytes: o.CacheBytes, Context: o.Context})
+	m.engine = generate.New(h.worker, weights, generate.Options{Cache: cache, CacheBytes: o.CacheBytes, Context: o.Context})
 	h.mu.Lock()
 	h.models[m] = true
 	h.mu.Unlock()
