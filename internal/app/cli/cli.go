@@ -56,7 +56,7 @@ func Run(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C kills, should the first take too long
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(joinThink(args))
 	var unwritten error // cobra knows no help that fails
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { unwritten = printHelp(cmd) })
 	err := errors.Join(root.ExecuteContext(ctx), unwritten)

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"retort/internal/lm/session"
 )
 
 // display shows an answer as it comes: on a terminal with the thinking apart and dimmed, elsewhere the answer alone.
@@ -29,6 +31,16 @@ func dim(text string) string {
 		return text
 	}
 	return "\x1b[2m" + text + "\x1b[22m"
+}
+
+// event shows what an event tells.
+func (d *display) event(e session.Event) {
+	switch e.Kind {
+	case session.Reasoning:
+		d.show(e.Text, "")
+	case session.Content, session.CallBroken:
+		d.show("", e.Text)
+	}
 }
 
 // show takes more of the reasoning and of the answer.

@@ -64,9 +64,9 @@ func (s *chatSession) set(rest string) error {
 		if err != nil {
 			return fmt.Errorf("think is %q, want on, off, low, medium or high", value)
 		}
-		s.o.thinking, done = thinking, "thinking is "+value
+		s.o.chat, done = thinking, "thinking is "+value
 	case "nothink":
-		s.o.thinking, done = chat.Options{Thinking: chat.ThinkOff}, "thinking is off"
+		s.o.chat, done = chat.Options{Thinking: chat.ThinkOff}, "thinking is off"
 	case "showthinking", "hidethinking":
 		s.o.hideThinking = what == "hidethinking"
 	case "verbose", "quiet":
@@ -88,7 +88,9 @@ func (o *runOptions) setParameter(name, value string) error {
 	case "top_k":
 		next.TopK, err = strconv.Atoi(value)
 	case "top_p":
-		next.TopP, err = strconv.ParseFloat(value, 64)
+		var p float64
+		p, err = strconv.ParseFloat(value, 64)
+		next.SetTopP(p)
 	case "min_p":
 		next.MinP, err = strconv.ParseFloat(value, 64)
 	case "repeat_penalty":
@@ -115,10 +117,7 @@ func (o *runOptions) setParameter(name, value string) error {
 
 // show prints the model, the settings and the conversation's size.
 func (s *chatSession) show() error {
-	info, err := describe(s.l.path)
-	if err != nil {
-		return err
-	}
+	info := &modelInfo{Info: s.model.Info}
 	if err := info.print(s.out); err != nil {
 		return err
 	}
@@ -127,6 +126,6 @@ func (s *chatSession) show() error {
 	if s.o.system != "" {
 		fmt.Fprintf(s.out, "system message: %s\n", clean(s.o.system))
 	}
-	_, err = fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), s.held, s.o.ctx)
+	_, err := fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), s.held, s.o.ctx)
 	return err
 }

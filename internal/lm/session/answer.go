@@ -59,6 +59,7 @@ type Result struct {
 	ToolCalls       []chat.ToolCall
 	Tokens          []int32 // without the token that ended it
 	Finish          Finish
+	Full            bool   // the context ended it, and not the bound of the request
 	Stop            string // the stop text that came, or ""
 	Usage           Usage
 	Timing          Timing
@@ -272,11 +273,12 @@ func (w *writer) finish(g generate.Result, err error) (Result, error) {
 	w.res.Reasoning, w.res.Text, w.res.Tokens, w.res.Finish = w.reasoning.String(), w.content.String(), g.Tokens, g.Finish
 	w.res.Usage.Cached, w.res.Usage.Answer = g.Reused, len(g.Tokens)
 	w.res.Timing = Timing{g.Queued, g.Prefill, g.Decode, g.Decoded, g.Steps, g.Drafted, g.Taken}
+	w.res.Full = g.Finish == FinishLength && len(g.Tokens) != w.max
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		w.res.Finish = FinishInterrupted
 	case err == nil && w.bound != nil && !w.bound.complete():
-		err = &CutError{len(g.Tokens), len(g.Tokens) != w.max}
+		err = &CutError{len(g.Tokens), w.res.Full}
 	case err == nil && g.Finish == FinishStop && len(w.res.ToolCalls) > 0:
 		w.res.Finish = FinishToolCalls
 	}

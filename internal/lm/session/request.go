@@ -77,12 +77,16 @@ func (f *Form) prompt(r *Request) (prompt, error) {
 		p, err := c.Prompt(r.Messages, r.Chat)
 		return prompt{narrow(p.IDs), &p}, err
 	}
-	// As llama.cpp does: control tokens stay text.
-	ids := f.Tokenizer.Encode(r.Text, tokenizer.Options{UserDefined: true})
+	ids := f.Encode(r.Text)
 	if f.Tokenizer.AddBOS && f.Tokenizer.BOS >= 0 {
-		ids = append([]int{f.Tokenizer.BOS}, ids...)
+		ids = append([]int32{int32(f.Tokenizer.BOS)}, ids...)
 	}
-	return prompt{ids: narrow(ids)}, nil
+	return prompt{ids: ids}, nil
+}
+
+// Encode returns the tokens of a text, without BOS. Control tokens stay text, as in llama.cpp.
+func (f *Form) Encode(text string) []int32 {
+	return narrow(f.Tokenizer.Encode(text, tokenizer.Options{UserDefined: true}))
 }
 
 // Prompt returns the tokens that r gives a model to read.
