@@ -32,6 +32,8 @@ func readVocabulary(path string) (*tokenizer.Tokenizer, string, error) {
 	return f.Tokenizer, f.ChatTemplate, nil
 }
 
-func readFolderVocabulary(path string) (*tokenizer.Tokenizer, string, error) { return readVocabulary(path) }
+func readFolderVocabulary(path string) (*tokenizer.Tokenizer, string, error) {
+	return readVocabulary(path)
+}
 
 var rawText = tokenizer.Options{UserDefined: true}

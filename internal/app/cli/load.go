@@ -29,7 +29,7 @@ type modelOptions struct {
 
 // flags adds -t/--threads and --cache-type.
 func (o *modelOptions) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.cache, "cache-type", op.CacheBF16.String(), "keys and values: bf16, f32 or q8_0")
+	cmd.Flags().StringVar(&o.cache, "cache-type", op.CacheBF16.String(), "keep keys and values as `TYPE`: bf16, f32, q8_0")
 	threadsFlag(cmd, &o.threads)
 }
 

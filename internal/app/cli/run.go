@@ -37,9 +37,8 @@ func newRun() *cobra.Command {
 	o := &runOptions{}
 	cmd := &cobra.Command{
 		Use: "run MODEL [PROMPT]", Short: "Chat with a model, or answer one prompt",
-		Long: "Answer PROMPT, or chat in the terminal without one. A text on standard input is the prompt, or follows\n" +
-			"PROMPT behind a blank line. Away from a terminal the answer alone is printed.",
-		Example: "retort run smollm2-135m \"Name three fruits.\"\nretort run smollm2-135m \"Summarize.\" <letter.txt",
+		Long:    "Answer PROMPT, with the text on standard input behind it if there is one; or chat in the terminal. Away from a terminal the answer alone is printed.",
+		Example: "retort run smollm2-135m \"Summarize.\" <letter.txt",
 		Args:    arguments(1, anyNumber),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.seedChosen, o.contextChosen = cmd.Flags().Changed("seed"), cmd.Flags().Changed("ctx")
@@ -48,25 +47,27 @@ func newRun() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.IntVarP(&o.max, "max-tokens", "n", 0, "tokens at most; 0 until the model ends")
-	f.Float64Var(&o.sampler.Temperature, "temp", 0.7, "temperature; 0 takes the best token always")
+	f.Float64Var(&o.sampler.Temperature, "temp", 0.7, "temperature: 0 takes the likeliest token")
 	f.Uint64Var(&o.sampler.Seed, "seed", 0, "seed of the sampler; else chosen anew")
-	f.IntVar(&o.sampler.TopK, "top-k", 40, "keep the k likeliest tokens; 0 keeps all")
-	f.Float64Var(&o.sampler.TopP, "top-p", 0.95, "keep the likeliest that reach p; 0 the best, 1 all")
-	f.Float64Var(&o.sampler.MinP, "min-p", 0.05, "drop below this share of the best; 0 drops none")
-	f.Float64Var(&o.sampler.RepeatPenalty, "repeat-penalty", 1, "against repetition; 0 and 1 are off")
+	f.IntVar(&o.sampler.TopK, "top-k", 40, "keep the k likeliest tokens: 0 all")
+	f.Float64Var(&o.sampler.TopP, "top-p", 0.95, "keep the likeliest that reach p: 0 one, 1 all")
+	f.Float64Var(&o.sampler.MinP, "min-p", 0.05, "drop below this share of the best: 0 none")
+	f.Float64Var(&o.sampler.RepeatPenalty, "repeat-penalty", 1, "against repetition: 1 is off, and so is 0")
 	f.IntVar(&o.ctx, "ctx", 4096, "context in tokens")
 	f.StringVar(&o.system, "system", "", "system message")
-	f.StringVar(&o.think, "think", "", "thinking: on, off, low, medium, high; alone on")
+	f.StringVar(&o.think, "think", "", "thinking: on (`WORD` left out too), off, low, medium, high")
 	f.Lookup("think").NoOptDefVal = "on"
 	f.BoolVar(&o.hideThinking, "hidethinking", false, "do not show the thinking's text")
 	f.StringArrayVar(&o.stops, "stop", nil, "end before this text; may be repeated")
-	f.StringVar(&o.schema, "schema", "", "bind the answer to a JSON Schema: a file, or {…}")
+	f.StringVar(&o.schema, "schema", "", "bind the answer to a JSON Schema: a `FILE` or {…}")
 	f.BoolVar(&o.raw, "raw", false, "no chat template: continue the text")
 	f.StringVar(&o.tokens, "tokens", "", "token ids instead of a prompt, as they are")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.BoolVar(&o.verbose, "verbose", false, "in a chat, print tokens and speed")
 	o.flags(cmd)
-	_ = f.MarkHidden("verbose") // a chat's own word: /set verbose
+	for _, name := range []string{"verbose", "hidethinking", "tokens"} { // a chat's own words: /set verbose; and what tests say
+		_ = f.MarkHidden(name)
+	}
 	o.sampler.RepeatLast = 64
 	return cmd
 }
@@ -157,7 +158,7 @@ func (o *runOptions) run(ctx context.Context, name string, words []string, in io
 	prompt := ""
 	if !interactive && o.tokens == "" {
 		var err error
-		if prompt, err = readPrompt(strings.Join(words, " "), in); err != nil {
+		if prompt, err = readPrompt(words, in); err != nil {
 			return err
 		}
 	}
@@ -179,24 +180,29 @@ func (o *runOptions) run(ctx context.Context, name string, words []string, in io
 }
 
 // readPrompt returns what is asked: the words, the text on in, or both.
-func readPrompt(words string, in io.Reader) (string, error) {
-	text := ""
-	if words == "" || isRedirected(in) {
-		b, err := io.ReadAll(in)
-		if err != nil {
-			return "", err
-		}
-		text = strings.TrimSuffix(string(b), "\n") // that of the last line, as a shell's $(…) takes it off
+func readPrompt(words []string, in io.Reader) (string, error) {
+	empty := withHint(usagef("the prompt is empty"), "retort run MODEL \"PROMPT\", or no prompt at a terminal to chat")
+	asked := strings.Join(words, " ")
+	if len(words) > 0 && strings.TrimSpace(asked) == "" {
+		return "", empty // what was meant to stand there is missing
 	}
-	switch {
-	case strings.TrimSpace(words+text) == "":
-		return "", withHint(usagef("the prompt is empty"), "retort run MODEL \"PROMPT\", or no prompt at a terminal to chat")
-	case strings.TrimSpace(text) == "":
-		return words, nil
-	case words == "":
+	if len(words) > 0 && !isRedirected(in) {
+		return asked, nil
+	}
+	b, err := io.ReadAll(in)
+	if err != nil {
+		return "", err
+	}
+	text := strings.TrimSuffix(string(b), "\n") // that of the last line, as a shell's $(…) takes it off
+	switch blank := strings.TrimSpace(text) == ""; {
+	case len(words) == 0 && blank:
+		return "", empty
+	case len(words) == 0:
 		return text, nil
+	case blank:
+		return asked, nil
 	}
-	return words + "\n\n" + text, nil
+	return asked + "\n\n" + text, nil
 }
 
 // isRedirected says whether in is a file or a pipe: not a terminal, and not /dev/null.
