@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"retort/internal/lm/session"
 )
 
@@ -17,12 +19,19 @@ type display struct {
 	hide     bool // thinking is a line that counts, not its text
 
 	clean cleaner
+	wrap  wrapper
 	since time.Time // when the thinking began; zero where there was none or it ended
 	last  byte      // the last one shown, 0 for none
 }
 
 func (o *runOptions) display(w io.Writer) *display {
-	return &display{w: w, terminal: isTerminal(w), hide: o.hideThinking}
+	d := &display{w: w, terminal: isTerminal(w), hide: o.hideThinking}
+	if d.terminal {
+		if columns, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil {
+			d.wrap.width = columns - 1 // behind the last column terminals differ
+		}
+	}
+	return d
 }
 
 // dim is how secondary text looks, where the user has not asked for none of it (no-color.org).
@@ -54,7 +63,7 @@ func (d *display) show(reasoning, content string) {
 	}
 	if content != "" {
 		d.thought()
-		d.write(d.clean.clean(content))
+		d.write(d.wrap.wrap(d.clean.clean(content)))
 	}
 }
 
@@ -70,6 +79,7 @@ func (d *display) think(text string) {
 		d.since = time.Now()
 		if !d.hide {
 			d.write(dim("Thinking…") + "\n")
+			d.wrap.begin()
 		}
 	}
 	if d.hide {
@@ -77,7 +87,7 @@ func (d *display) think(text string) {
 		return
 	}
 	if text != "" {
-		io.WriteString(d.w, dim(text))
+		io.WriteString(d.w, dim(d.wrap.wrap(text)))
 		d.last = text[len(text)-1]
 	}
 }
@@ -94,6 +104,7 @@ func (d *display) thought() {
 		head = ""
 	}
 	d.write(head + dim("Thought for "+secondsText(time.Since(d.since))) + "\n\n")
+	d.wrap.begin()
 	d.since = time.Time{}
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -122,7 +123,7 @@ func (s *chatSession) show() error {
 		return err
 	}
 	p := s.o.sampler
-	fmt.Fprintf(s.out, "\ntemp %g, top_k %d, top_p %g, min_p %g, repeat_penalty %g, seed %d, n %d\n", p.Temperature, p.TopK, p.TopP, p.MinP, p.RepeatPenalty, p.Seed, s.o.max)
+	fmt.Fprintf(s.out, "\ntemp %g, top_k %d, top_p %g, min_p %g, repeat_penalty %g, seed %d, n %d\n", p.Temperature, p.TopK, math.Round(p.TopP*1e6)/1e6, p.MinP, p.RepeatPenalty, p.Seed, s.o.max)
 	if s.o.system != "" {
 		fmt.Fprintf(s.out, "system message: %s\n", clean(s.o.system))
 	}

@@ -185,7 +185,7 @@ func (m *Model) newWriter(r *Request, p prompt, q *queue) *writer {
 		w.split = chat.NewSplitter(*p.chat)
 	}
 	if r.Schema != nil {
-		w.bound = m.bind(r.Schema, p.chat != nil && p.chat.Thinking, p.chat != nil && r.Chat.Thinking != chat.ThinkOff)
+		w.bound = m.bind(r.Schema, p.chat != nil && p.chat.Thinking, p.chat != nil && r.Chat.Thinking != chat.ThinkOff && m.thinks())
 	}
 	return w
 }
@@ -277,7 +277,7 @@ func (w *writer) finish(g generate.Result, err error) (Result, error) {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		w.res.Finish = FinishInterrupted
-	case err == nil && w.bound != nil && !w.bound.complete():
+	case err == nil && w.bound != nil && (g.Finish == FinishLength || !w.bound.complete()): // a number that was cut reads like one
 		err = &CutError{len(g.Tokens), w.res.Full}
 	case err == nil && g.Finish == FinishStop && len(w.res.ToolCalls) > 0:
 		w.res.Finish = FinishToolCalls

@@ -162,8 +162,8 @@ func compile(t testing.TB, schema string) *grammar.Grammar {
 func TestSchemaBehindThinking(t *testing.T) {
 	whole := []string{"hm", "\n\n", "Sure", `"y`}
 	opened := scripted.Model{Text: whole, Control: marks, Template: thinker, Next: chain("<think>", "hm", "</think>", "Sure")}
-	itself := scripted.Model{Text: whole, Control: marks, Template: chatml, Next: chain("<|go|>", "<think>", "hm", "</think>", "\n\n", "\n")}
-	never := scripted.Model{Text: whole, Control: marks[:3], Template: chatml, Next: chain("<|go|>", "Sure")}
+	itself := scripted.Model{Text: whole, Control: marks, Template: chatml + "{# as in <think> #}", Next: chain("<|go|>", "<think>", "hm", "</think>", "\n\n", "\n")}
+	never := scripted.Model{Text: whole, Control: marks, Template: chatml, Next: chain("<|go|>", "Sure")}
 	ends := scripted.Model{Text: whole, Control: marks, Template: thinker, Next: chain("<think>", "hm", "<|im_end|>")}
 	for name, c := range map[string]struct {
 		m               scripted.Model
@@ -249,10 +249,12 @@ func TestCut(t *testing.T) {
 		max  int
 		full bool
 	}{"by the bound": {3, false}, "by the context": {0, true}} {
-		res, err := m.Ask(context.Background(), Request{Text: "x", Max: c.max, Schema: compile(t, `{"type":"string","minLength":100}`)})
-		var cut *CutError
-		if !errors.As(err, &cut) || cut.Full != c.full || cut.Tokens != len(res.Tokens) {
-			t.Errorf("%s: %+v, error %v", name, res, err)
+		for _, schema := range []string{`{"type":"string","minLength":100}`, `{"type":"integer"}`} { // of the second every beginning is a whole
+			res, err := m.Ask(context.Background(), Request{Text: "x", Max: c.max, Schema: compile(t, schema)})
+			var cut *CutError
+			if !errors.As(err, &cut) || cut.Full != c.full || cut.Tokens != len(res.Tokens) {
+				t.Errorf("%s, %s: %+v, error %v", name, schema, res, err)
+			}
 		}
 	}
 }

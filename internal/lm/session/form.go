@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"retort/internal/format/atomicfile"
@@ -89,6 +90,11 @@ func (f *Form) Chat() (*chat.Chat, error) {
 		return nil, chat.ErrNoTemplate
 	}
 	return f.chat, nil
+}
+
+// thinks says whether the model may open a thinking block by itself: its template knows them.
+func (f *Form) thinks() bool {
+	return f.Info.Template != nil && strings.Contains(f.Info.Template.Text, thinkOpen)
 }
 
 // text appends what token id stands for in an answer: that of the marks around reasoning too.
