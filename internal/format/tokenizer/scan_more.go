@@ -55,19 +55,19 @@ func isHan(r rune) bool {
 		0x2A700 <= r && r <= 0x2EBEF || 0x2F800 <= r && r <= 0x2FA1F
 }
 
-// superBPE are the stages of SuperBPE, whose merges go over spaces: \p{N}+, then (?=(\d{3})+(?!\d)), which cuts digits in
-// threes from their end. That takes no text, so it is two stages here: the first parts what begins with threes from what
-// lies before, the second parts the threes.
+// superBPE are the stages of SuperBPE, whose merges go over spaces: \p{N}+, then (?=(\d{3})+(?!\d)), which matches nothing
+// but a place: where threes of digits begin, counted from the last. That is two stages here: the first parts the threes
+// that more threes follow from the rest, the second each from the next.
 var superBPE = []stage{digits(0), beforeThrees, threes}
 
-// beforeThrees matches digits whose number is a multiple of three, or else what lies before the next such digits.
+// beforeThrees matches all threes but the last, or what goes from the start, which may be that, up to the next threes.
 func beforeThrees(s string) (int, bool) {
 	for i := 0; ; {
 		n := asciiDigits(s[i:])
 		switch {
-		case i == 0 && n >= 3 && n%3 == 0:
-			return n, true
-		case n >= 3:
+		case i == 0 && n > 3 && n%3 == 0:
+			return n - 3, true
+		case n >= 3 && (i > 0 || n > 3):
 			return i + n%3, true
 		}
 		if i += n; i == len(s) {
@@ -78,9 +78,9 @@ func beforeThrees(s string) (int, bool) {
 	}
 }
 
-// threes matches [0-9]{3}, or all of what starts with something else.
+// threes matches [0-9]{3} of what has nothing else, or all.
 func threes(s string) (int, bool) {
-	if asciiDigits(s[:min(3, len(s))]) == 3 {
+	if n := len(s); n > 3 && asciiDigits(s[:3]) == 3 && asciiDigits(s[n-3:]) == 3 {
 		return 3, true
 	}
 	return len(s), true

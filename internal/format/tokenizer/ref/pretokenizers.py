@@ -20,7 +20,7 @@ for b in range(256):
     alphabet.append(chr(b if plain else n))
     n += not plain
 texts = json.load(open(os.path.join(here, "../testdata/random.json")))[:28] + [
-    "1 12 123 1234 12345 123456 1234567 12345678", "12²345", "²12345", "٣٤٥١٢٣456", "x1y22z333a4444", "3.14159, 1,234,567!", "1234567890123456789012345678901",
+    "1 12 123 1234 12345 123456 1234567 12345678", "12²345", "²12345", "٣٤٥١٢٣456", "x1y22z333a4444", "1035698٣٤٥", "123٣456789٣12", "3.14159, 1,234,567!", "1234567890123456789012345678901",
     "你好世界hello世界WORLD", "我's 们'LL they'LL", "'s 'S 'll don't DON'T 'tis", "Ünïcödé ÜBER e\u0301a\u0308 \u0301a", "人々〆𠀀豈", "a𠀀b", "！？。，你好、hello",
     "Hello world foo bar  baz\tqux", "one two\u0301 three 4 five", "end .\n\n next ;\r\n\r\n x", "a/b // c\n/d", "()[]{}|.,!?…।", "a (b|c)d, e. f!g", "  lead  and trail   ",
     "\n\n\n", " \n \n x", "\t\t x\u00a0\u00a0y\u3000z", " " * 700 + "x", "a" + " " * 41, "\t" * 9 + "\n" + " " * 5 + "y", "x = y+1; // ok\n", "\u0085a\u2028b", "İstanbul'da Ankara'ya",
