@@ -14,11 +14,13 @@ type reads struct {
 	textArguments bool            // the arguments of calls are text for it, not an object
 	nullContent   bool            // it shows calls only where content is none
 	callsApart    bool            // it shows calls only where the message says nothing else
+	closing       string          // what it writes between reasoning and content
 	calls         *callForm       // how it writes calls, nil where that is none of the forms known here
 }
 
 // The texts of a probe: no template holds them.
 const (
+	probeUser   = "retortProbeUser"
 	probeText   = "retortProbeText"
 	probeSystem = "retortProbeSystem"
 	probeName   = "retort_probe_name"
@@ -36,7 +38,7 @@ func (c *Chat) probe() {
 		_, err := c.render(msgs, Options{})
 		return err == nil
 	}
-	user := Message{Role: "user", Content: probeText}
+	user := Message{Role: "user", Content: probeUser}
 	// one asks for a role, first as it is, then in parts, then with other switches on.
 	one := func(role string, others []*bool, msgs ...Message) {
 		if works(msgs...) {
@@ -58,8 +60,9 @@ func (c *Chat) probe() {
 	one("user", nil, user)
 	one("system", []*bool{&c.reads.noSystem}, Message{Role: "system", Content: probeSystem}, user)
 	one("developer", []*bool{&c.reads.noDeveloper}, Message{Role: "developer", Content: probeSystem}, user)
-	one("assistant", nil, user, Message{Role: "assistant", Content: probeSystem}, user)
+	one("assistant", nil, user, Message{Role: "assistant", Content: probeText}, user)
 	c.probeCalls(user)
+	c.probeThinking(user)
 }
 
 // probeCalls asks for calls and their results.
@@ -89,7 +92,7 @@ search:
 		c.reads.textArguments, c.reads.nullContent = false, false
 		return
 	}
-	calling.Content = probeSystem
+	calling.Content = probeText
 	if _, err := c.render([]Message{user, calling, result}, Options{}); err != nil {
 		c.reads.callsApart = true
 		if _, err := c.render([]Message{user, calling, result}, Options{}); err != nil {
@@ -100,7 +103,7 @@ search:
 
 // between is what a rendered probe has behind the user's text and before the tool's result.
 func between(text jinja.Marked) string {
-	_, s, _ := strings.Cut(text.Text, probeText)
+	_, s, _ := strings.Cut(text.Text, probeUser)
 	s, _, _ = strings.Cut(s, probeResult)
 	return s
 }
