@@ -1,11 +1,13 @@
-// Package chat turns a conversation into the tokens that a model expects, and what the model answers into reasoning
-// and content.
+// Package chat turns a conversation into the tokens that a model expects, and what the model answers into reasoning,
+// content and calls of tools.
 //
 // What people write stays text: the template is rendered with every message marked as data, and only text of the
 // template itself can become a special token. A message that spells <|im_end|> or </think> is encoded as those
 // characters, wherever the template puts it and however it cuts it.
 //
-// The package runs no model. Start with Prompt, then encode.go and splitter.go.
+// A template is asked at New how it wants its input (probe.go), and what it does not show of a conversation is an error.
+//
+// The package runs no model. Start with Prompt, then render.go, encode.go and splitter.go.
 package chat
 
 import (

@@ -101,7 +101,7 @@ def main():
         source = open(path, encoding="utf-8", newline="").read()
         results[name] = {}
         for chat, messages in CHATS.items():
-            for tools in (None, TOOLS):
+            for tools in (None,) if chat in ("answered", "developer") else (None, TOOLS):
                 got = render.render(env, source, {"messages": shaped(messages, WANTS.get(name, OTHERS)), "tools": tools, "documents": None,
                                                   "add_generation_prompt": True, **tokens})
                 hidden = [w for w in words(messages, tools) if "text" in got and w not in got["text"]]
