@@ -60,6 +60,7 @@ func TestReads(t *testing.T) {
 		{plainTemplate, []Message{{Role: "assistant", ToolCalls: []ToolCall{{}}}}, "error: message 1: tool call 1 has no name"},
 		{plainTemplate, []Message{user, {Role: "assistant", ToolCalls: []ToolCall{{Name: "f", Arguments: "[1]"}}}}, `error: message 2 (assistant): tool call 1 (f): arguments are "[1]", want a JSON object`},
 		{plainTemplate, []Message{user, {Role: "assistant", ToolCalls: []ToolCall{{Name: "f", Arguments: "{"}}}}, `error: message 2 (assistant): tool call 1 (f): arguments: `},
+		{"{% for m in messages %}{{ m.content }},{{ m.name }},{{ m.tool_call_id }};{% endfor %}", []Message{user, {Role: "tool", Content: "R", Name: "N", ToolCallID: "I"}}, "U,,;R,N,I;"},
 		// The name of a call shows, its arguments do not.
 		{"{% for m in messages %}{{ m.content }}{% for c in m.tool_calls %}{{ c.function.name }}{% endfor %}{% endfor %}", []Message{user, calling},
 			"error: does not show the arguments of message 2 (assistant): tool call 1 (f)"},
