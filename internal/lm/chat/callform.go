@@ -8,7 +8,7 @@ type callForm struct {
 	open         string   // starts a call
 	steps        []step   // what a call is, behind open
 	bare         bool     // an object with nothing around it, at the start of the content, is a call too
-	marks        []string // what may be a token, and a control token that is not text elsewhere
+	marks        []string // of these, those that are tokens: where no calls are looked for, control tokens have no text
 }
 
 // step reads the next part of a call from the front of s.held. While it is waiting, it is called again with more behind.

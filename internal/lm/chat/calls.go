@@ -389,6 +389,9 @@ func parameters(s *Splitter) verdict {
 		case inTextTag:
 			v = s.textTag()
 		case inValueTag:
+			if s.call.scan.state == beforeValue && len(s.call.scan.open) == 0 {
+				s.space()
+			}
 			if v = s.value(); v == done {
 				s.call.tags.at = closingTag
 			}

@@ -61,7 +61,7 @@ func TestProbe(t *testing.T) {
 		if got.calls == nil || got.calls.section != f.form.section || got.calls.open != f.form.open || len(got.calls.steps) != len(f.form.steps) {
 			t.Errorf("%s: form %+v, want %+v", f.file, got.calls, f.form)
 		}
-		got.calls, f.reads.parts = nil, map[string]bool{}
+		got.calls, got.closing, f.reads.parts = nil, "", map[string]bool{"tool": false} // TestCloseThinking looks at closing
 		if !reflect.DeepEqual(got, f.reads) {
 			t.Errorf("%s: reads %+v, want %+v", f.file, got, f.reads)
 		}

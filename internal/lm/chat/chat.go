@@ -1,11 +1,13 @@
-// Package chat turns a conversation into the tokens that a model expects, and what the model answers into reasoning
-// and content.
+// Package chat turns a conversation into the tokens that a model expects, and what the model answers into reasoning,
+// content and calls of tools.
 //
 // What people write stays text: the template is rendered with every message marked as data, and only text of the
 // template itself can become a special token. A message that spells <|im_end|> or </think> is encoded as those
 // characters, wherever the template puts it and however it cuts it.
 //
-// The package runs no model. Start with Prompt, then encode.go and splitter.go.
+// A template is asked at New how it wants its input (probe.go), and what it does not show of a conversation is an error.
+//
+// The package runs no model. Start with Prompt, then render.go, encode.go and splitter.go.
 package chat
 
 import (
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"retort/internal/format/jinja"
@@ -21,12 +24,6 @@ import (
 
 // ErrNoTemplate is returned by New where a model brings no chat template: a base model, which continues text.
 var ErrNoTemplate = errors.New("chat: the model has no chat template; --raw runs it without one")
-
-// The marks around reasoning in DeepSeek, Qwen and their kin.
-const (
-	thinkOpen  = "<think>"
-	thinkClose = "</think>"
-)
 
 // Thinking says whether a model that can should think before it answers.
 type Thinking int
@@ -67,6 +64,7 @@ type Chat struct {
 	reads    reads
 	think    map[int]string // the marks around reasoning that are tokens
 	calls    map[int]string // the marks of calls that are tokens
+	enders   func() []ender // see Splitter.Straddling
 }
 
 // New reads a model's chat template. An empty one is ErrNoTemplate.
@@ -84,6 +82,7 @@ func New(template string, tok *tokenizer.Tokenizer) (*Chat, error) {
 	if c.reads.calls != nil {
 		c.calls = c.ids(c.reads.calls.marks...)
 	}
+	c.enders = sync.OnceValue(c.findEnders)
 	return c, nil
 }
 
@@ -122,16 +121,6 @@ func (c *Chat) Prompt(msgs []Message, o Options) (Prompt, error) {
 		p.IDs = slices.Insert(p.IDs, 0, c.tok.BOS)
 	}
 	return p, nil
-}
-
-// opensThinking reports whether the template's own text at the end of a prompt leaves a thinking block open.
-func opensThinking(text jinja.Marked) bool {
-	tail := text.Text
-	if n := len(text.Data); n > 0 {
-		tail = tail[text.Data[n-1].End:]
-	}
-	at := strings.LastIndex(tail, thinkOpen)
-	return at >= 0 && strings.TrimSpace(tail[at+len(thinkOpen):]) == ""
 }
 
 // AppendToken appends the text of a token that a model chose, for Splitter.Write: that of the marks around reasoning

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"retort/internal/format/jinja"
 )
@@ -23,8 +24,13 @@ type owed struct {
 
 // owe gives a tag to text that must be shown.
 func (v *conversation) owe(text, format string, a ...any) int {
-	v.owed = append(v.owed, owed{fmt.Sprintf(format, a...), strings.TrimSpace(text) == ""})
+	v.owed = append(v.owed, owed{fmt.Sprintf(format, a...), blank(text)})
 	return len(v.owed)
+}
+
+// blank reports whether Python's strip leaves nothing of text.
+func blank(text string) bool {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) || 0x1c <= r && r <= 0x1f }) == ""
 }
 
 // missing names what text does not show, "" where all is there. One byte is enough: templates trim, escape and cut what
