@@ -42,8 +42,8 @@ func latent(heads int) attending {
 	}
 }
 
-// attendings are groups that are one part, that do not fill one evenly, that are cut in two equal and two unequal parts.
-var attendings = []attending{grouped(4, 4, 24, 20), grouped(6, 2, 33, 17), grouped(14, 2, 16, 32), grouped(9, 1, 5, 40), latent(3), latent(16)}
+// attendings are groups of one head, of some that are one part, and of more that are cut evenly and unevenly.
+var attendings = []attending{grouped(4, 4, 24, 20), grouped(8, 4, 24, 20), grouped(6, 2, 33, 17), grouped(14, 2, 16, 32), grouped(9, 1, 5, 40), latent(3), latent(16)}
 
 // timeline is a sequence whose rows are computed bit by bit.
 type timeline struct {

@@ -17,16 +17,21 @@ type oneCache struct{ kv *KV }
 
 func (c oneCache) Layer(int) *KV { return c.kv }
 
-// newKV returns a layer like shape with pages for n positions. Another layer lies before it in each page, and one behind.
-func newKV(t CacheType, n int, shape KV) *KV {
-	layers := []KV{{Heads: 1, Key: 3, Value: 33}, shape, shape}
+// newKV returns a layer like shape with pages for n positions.
+func newKV(t CacheType, n int, shape KV) *KV { return &newLayers(t, n, shape)[0] }
+
+// newLayers returns layers with pages for n positions.
+func newLayers(t CacheType, n int, layers ...KV) []KV {
 	size := Layout(t, layers)
-	c := &layers[1]
+	var pages []*PageData
 	for range (n + Page - 1) / Page {
 		pg := size.New()
-		c.Pages = append(c.Pages, &pg)
+		pages = append(pages, &pg)
 	}
-	return c
+	for i := range layers {
+		layers[i].Pages = pages
+	}
+	return layers
 }
 
 var allCacheTypes = []CacheType{CacheF32, CacheBF16, CacheQ8}
@@ -89,21 +94,28 @@ func put(c *KV, k, v *tensor.Tensor) {
 }
 
 // TestCacheRounds: what is read is what was stored: the same in float32, rounded in bf16, and with codes of 8 bits at most
-// 1/253 of the largest of its 32 neighbours off.
+// 1/253 of the largest of its 32 neighbours off. Layers of several shapes share the pages.
 func TestCacheRounds(t *testing.T) {
 	numtest.EachImpl(t, func(t *testing.T) {
-		for _, shape := range []KV{{Heads: 2, Key: 300, Value: 520}, {Heads: 3, Key: 24, Value: 20}, {Heads: 1, Key: 64, Value: 32}} {
-			const n = Page + 19
-			rng := rand.New(rand.NewPCG(1, 14))
-			k, v := x(rng, n, shape.Heads*shape.Key), x(rng, n, shape.Heads*shape.Value)
-			for _, kind := range allCacheTypes {
-				c := newKV(kind, n, shape)
-				put(c, k, v)
-				for h := range shape.Heads {
+		const n = Page + 19
+		for _, kind := range allCacheTypes {
+			layers := newLayers(kind, n, KV{Heads: 2, Key: 300, Value: 520}, KV{Heads: 3, Key: 24, Value: 20}, KV{Heads: 1, Key: 64, Value: 33})
+			stored := func(c *KV, seed uint64) (k, v *tensor.Tensor) {
+				rng := rand.New(rand.NewPCG(seed, 14))
+				return x(rng, n, c.Heads*c.Key), x(rng, n, c.Heads*c.Value)
+			}
+			for i := range layers {
+				k, v := stored(&layers[i], uint64(i))
+				put(&layers[i], k, v)
+			}
+			for i := range layers {
+				c := &layers[i]
+				k, v := stored(c, uint64(i))
+				for h := range c.Heads {
 					keys, values := read(c, h, n)
-					for i := range n {
-						rounds(t, kind, keys[i*c.Key:(i+1)*c.Key], k.Row(i)[h*c.Key:])
-						rounds(t, kind, values[i*c.Value:(i+1)*c.Value], v.Row(i)[h*c.Value:])
+					for pos := range n {
+						rounds(t, kind, keys[pos*c.Key:(pos+1)*c.Key], k.Row(pos)[h*c.Key:])
+						rounds(t, kind, values[pos*c.Value:(pos+1)*c.Value], v.Row(pos)[h*c.Value:])
 					}
 				}
 			}
@@ -156,6 +168,7 @@ func TestQuantize(t *testing.T) {
 		{[]float32{0, 0}, []float32{0, 0}},
 		{[]float32{127, 0.5, 1.5, -2.5, -127}, []float32{127, 0, 2, -2, -127}},
 		{[]float32{-1e-41, 5e-42}, []float32{0, 0}},
+		{[]float32{180 * 0x1p-133, -180 * 0x1p-133}, []float32{127 * 0x1p-133, -127 * 0x1p-133}}, // the least scale
 	} {
 		if got := decode(c.in...); !slices.Equal(got, c.want) {
 			t.Errorf("%v is read as %v, want %v", c.in, got, c.want)

@@ -59,13 +59,8 @@ func quantize(codes *[scaled]int8, x []float32) (scale uint16) {
 	half, wide := [1]uint16{}, [1]float32{most / 127}
 	kernel.ToBF16(half[:], wide[:])
 	kernel.FromBF16(wide[:], half[:])
-	s := wide[0]
-	if s == 0 { // all are zero, or below the least number of bf16
-		clear(codes[:])
-		return half[0]
-	}
 	for i, v := range x {
-		codes[i] = nearest(min(max(v/s, -127), 127))
+		codes[i] = nearest(min(max(v/wide[0], -127), 127)) // the bounds are for a scale below bf16's normal numbers, or 0
 	}
 	return half[0]
 }
