@@ -112,7 +112,7 @@ func TestConfigRefusals(t *testing.T) {
 	}
 	for old, new := range map[string]string{
 		`"llama"`: `"gemma3"`, `"hidden_size":64`: `"hidden_size":-64`, `"num_hidden_layers":2`: `"num_hidden_layers":2000000`, `:4,`: `:0,`, `:96`: `:9.5`,
-		`:100`: `:"100"`, `:128}`: `:128,"hidden_act":"gelu"}`, `128}`: `128,"attention_bias":true}`, `"max_position_embeddings":128}`: `"rms_norm_eps":1e-5}`,
+		`:100`: `:"100"`, `:128}`: `:128,"hidden_act":"gelu"}`, `128}`: `128,"use_qk_norm":true}`, `"max_position_embeddings":128}`: `"rms_norm_eps":1e-5}`,
 		`28}`: `28,"rope_scaling":{"type":"dynamic","factor":2}}`, `8}`: `8,"rope_scaling":{"type":"linear","factor":0}}`, `}`: `,"quantization_config":{"quant_method":"awq"}}`,
 		`{"model`: `{"use_sliding_window":true,"model`, `{"`: `{"num_key_value_heads":3,"`, `{`: ``, `"vocab_size":100`: `"vocab_size":99999999999999999999`,
 		`"num_attention_heads":4`: `"num_attention_heads":4,"head_dim":7`, `e":6`: `e":1e999,"x":6`,

@@ -104,6 +104,10 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	m.Embed = l.weight("token_embd.weight", c.Vocab, c.Width)
 	m.Norm = l.vector("output_norm.weight", c.Width)
 	m.Head = m.Embed
+	// A file that has a head of its own is taken at its word, whatever its configuration says.
+	if c.Tied && l.fresh == nil && l.Has("output.weight") {
+		c.Tied, m.Config.Tied = false, false
+	}
 	if !c.Tied {
 		m.Head = l.weight("output.weight", c.Vocab, c.Width)
 	}
@@ -133,20 +137,32 @@ func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
 	if c.MoE != nil && i >= c.MoE.Dense {
 		b.FFN = l.moe(c, name)
 	} else {
-		b.FFN = &MLP{Gate: l.linear(name("ffn_gate.weight"), c.FFN, c.Width), Up: l.linear(name("ffn_up.weight"), c.FFN, c.Width), Down: l.linear(name("ffn_down.weight"), c.Width, c.FFN)}
+		b.FFN = l.mlp(c, c.layer(i).FFN, name)
 	}
 	return b
 }
 
+func (l *loader) mlp(c Config, ffn int, name func(string) string) *MLP {
+	m := &MLP{Gate: l.linear(name("ffn_gate.weight"), ffn, c.Width), Up: l.linear(name("ffn_up.weight"), ffn, c.Width), Down: l.linear(name("ffn_down.weight"), c.Width, ffn)}
+	if c.MLPBias {
+		m.GateB, m.UpB, m.DownB = l.vector(name("ffn_gate.bias"), ffn), l.vector(name("ffn_up.bias"), ffn), l.vector(name("ffn_down.bias"), c.Width)
+	}
+	return m
+}
+
 func (l *loader) gqa(c Config, i int, name func(string) string, rope *op.RopeTable) *GQA {
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	shape := c.layer(i)
+	q, kv := shape.Heads*c.HeadDim, shape.KVHeads*c.HeadDim
 	a := &GQA{
 		Q: l.linear(name("attn_q.weight"), q, c.Width), K: l.linear(name("attn_k.weight"), kv, c.Width), V: l.linear(name("attn_v.weight"), kv, c.Width),
 		Out: l.linear(name("attn_output.weight"), c.Width, q), layer: i, rope: rope, eps: float32(c.Eps),
-		heads: op.Heads{Query: c.Heads, KV: c.KVHeads, Key: c.HeadDim, Value: c.HeadDim, Scale: c.softmaxScale()},
+		heads: op.Heads{Query: shape.Heads, KV: shape.KVHeads, Key: c.HeadDim, Value: c.HeadDim, Scale: c.softmaxScale()},
 	}
 	if c.Bias {
 		a.QB, a.KB, a.VB = l.vector(name("attn_q.bias"), q), l.vector(name("attn_k.bias"), kv), l.vector(name("attn_v.bias"), kv)
+	}
+	if c.OutBias {
+		a.OutB = l.vector(name("attn_output.bias"), c.Width)
 	}
 	if c.QKNorm {
 		a.QNorm, a.KNorm = l.vector(name("attn_q_norm.weight"), c.HeadDim), l.vector(name("attn_k_norm.weight"), c.HeadDim)
