@@ -71,8 +71,8 @@ func HuggingFaceName(name string, expert int) (hf string, ok bool) {
 	return strings.Replace(hf, ".E.", "."+strconv.Itoa(expert)+".", 1), true
 }
 
-// ggufName translates Hugging Face's name of a tensor, or of one expert's part of it; expert is -1 where there is none.
-func ggufName(hf string) (name string, expert int, ok bool) {
+// GGUFName translates Hugging Face's name of a tensor, or of one expert's part of it; expert is -1 where there is none.
+func GGUFName(hf string) (name string, expert int, ok bool) {
 	p, numbers := pattern(hf)
 	if name, ok = fromHuggingFace[p]; !ok {
 		return "", 0, false

@@ -39,7 +39,7 @@ func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 	for i := range f.Tensors {
 		t := &f.Tensors[i]
 		hf := canonical(t.Name, prefix)
-		name, expert, known := ggufName(hf)
+		name, expert, known := GGUFName(hf)
 		if s.leftOut(t, hf, prefix) {
 			continue
 		}
@@ -69,7 +69,7 @@ func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 		}
 		s.experts[name][expert] = t
 	}
-	return s, errorOf(faults)
+	return s, Faults(faults)
 }
 
 var floatTypes = map[safetensors.DType]quant.Type{safetensors.F32: quant.F32, safetensors.F16: quant.F16, safetensors.BF16: quant.BF16}

@@ -21,6 +21,9 @@ type LoadOptions struct {
 	// LoRA freezes every weight as it is stored and trains a part of low rank beside it, which multiplies in Precision;
 	// frozen F32 and F16 weights multiply in bf16 too where Precision is BFloat16. It excludes Train.
 	LoRA *LoRAConfig
+	// Adapter, if not empty, is the folder of a PEFT adapter, whose part stands beside the weights as they are stored; none
+	// of it learns. It excludes Train and LoRA.
+	Adapter string
 	// Pool, if not nil, shares the work of repacking weights.
 	Pool *par.Pool
 }
@@ -62,6 +65,8 @@ type loader struct {
 	params []Param
 	lora   map[string][]*LoRA // by the stored tensor that they change
 	back   *loraBack          // which they share
+
+	adapter *adapter // that changes them, or nil
 }
 
 // Tensor returns the tensor name of shape dims: from the source, or fresh.
@@ -97,7 +102,21 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 			return nil, err
 		}
 	}
-	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}, back: new(loraBack)}
+	stored := src // as it is written again
+	var ad *adapter
+	if opts.Adapter != "" {
+		if opts.Train || opts.LoRA != nil {
+			return nil, errors.New("model: an adapter is for answers and excludes training")
+		}
+		var err error
+		if ad, err = openAdapter(opts.Adapter, &c); err != nil {
+			return nil, err
+		}
+		if stored, err = ad.merged(src, c); err != nil {
+			return nil, err
+		}
+	}
+	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}, back: new(loraBack), adapter: ad}
 	l.fresh, _ = src.(*randomSource)
 	l.Ignore(ropeFreqs)
 	m := &Model{Config: c, close: []func() error{l.arena.Close}}
@@ -116,7 +135,7 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 		m.Blocks = append(m.Blocks, l.block(c, i, rope))
 	}
 	m.params, m.Float32 = l.params, !l.other
-	m.adapted, m.source, m.lora = l.lora, src, opts.LoRA
+	m.adapted, m.source, m.lora = l.lora, stored, opts.LoRA
 	m.precision, m.frozen = opts.Precision, l.arena.Bytes()
 	if err := l.Err(); err != nil {
 		l.arena.Close()
@@ -252,8 +271,12 @@ func (l *loader) linear(name string, out, in int) tensor.Weight {
 	return l.adapt(name, l.make(t, t.Data, out, in), t.Type, -1)
 }
 
-// adapt wraps w, the stored tensor name or its expert number `expert`, in a LoRA if the model is loaded for that.
+// adapt wraps w, the stored tensor name or its expert number `expert`, in a LoRA if the model is loaded for that or with
+// an adapter that changes it.
 func (l *loader) adapt(name string, w tensor.Weight, stored quant.Type, expert int) tensor.Weight {
+	if l.adapter != nil && w != nil {
+		return l.adapter.frozen(w, changed{name, expert}, l.opts.Precision == tensor.BFloat16, l.back)
+	}
 	if l.opts.LoRA == nil || w == nil {
 		return w
 	}
