@@ -340,6 +340,18 @@ type oneCache struct{ kv *KV }
 
 func (c oneCache) Layer(int) *KV { return c.kv }
 
+// newKV returns a layer like shape with pages for n positions.
+func newKV(t CacheType, n int, shape KV) *KV {
+	layers := []KV{shape}
+	size := Layout(t, layers)
+	c := &layers[0]
+	for range (n + Page - 1) / Page {
+		pg := size.New()
+		c.Pages = append(c.Pages, &pg)
+	}
+	return c
+}
+
 // TestCacheGivesTheSameRows: prefill at once, in chunks, token by token and without a cache are the same function;
 // with a float32 cache they are the same bits, and a neighbour in the batch changes nothing.
 func TestCacheGivesTheSameRows(t *testing.T) {
@@ -351,7 +363,7 @@ func TestCacheGivesTheSameRows(t *testing.T) {
 		return tensor.Of(hi-lo, x.Cols, x.Data[lo*x.Cols:hi*x.Cols])
 	}
 	run := func(steps ...int) []float32 {
-		kv := &KV{Heads: 2, Key: 24, Value: 20}
+		kv := newKV(CacheF32, n, KV{Heads: 2, Key: 24, Value: 20})
 		p := newPass(t, nil)
 		var out []float32
 		at := 0
@@ -399,7 +411,7 @@ func TestLatentAbsorbedEqualsExpanded(t *testing.T) {
 	p := newPass(t, rows(n))
 	want := LatentAttention(p, 0, q, c, kr, up)
 	b := rows(n)
-	b.Seqs[0].Cache = oneCache{&KV{Heads: 1, Key: 14, Value: 10}}
+	b.Seqs[0].Cache = oneCache{newKV(CacheF32, n, KV{Heads: 1, Key: 14, Value: 10})}
 	p2 := newPass(t, b)
 	got := LatentAttention(p2, 0, q, c, kr, up)
 	for i, g := range got.Data {
@@ -413,23 +425,20 @@ func TestLatentAbsorbedEqualsExpanded(t *testing.T) {
 func TestHalfCacheIsRounded(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 14))
 	const n, key, value = Page + 3, 300, 520
-	wide, half := &KV{Heads: 2, Key: key, Value: value}, &KV{Heads: 2, Key: key, Value: value, Half: true}
-	p := newPass(t, rows(n))
+	shape := KV{Heads: 2, Key: key, Value: value}
+	wide, half := newKV(CacheF32, n, shape), newKV(CacheBF16, n, shape)
 	k, v := x(rng, n, 2*key), x(rng, n, 2*value)
 	for _, c := range []*KV{wide, half} {
-		c.store(p, k, v, 0, n-1)
-		c.store(p, k, v, n-1, n)
+		for i := range 2 * n {
+			h, pos := i%2, i/2
+			c.set(h, pos, k.Row(pos)[h*key:][:key], v.Row(pos)[h*value:][:value])
+		}
 	}
-	for i := range wide.pages {
-		for name, pair := range map[string]struct {
-			wide []float32
-			half []uint16
-		}{"keys": {wide.pages[i].k32, half.pages[i].k16}, "values": {wide.pages[i].v32, half.pages[i].v16}} {
-			want := make([]uint16, len(pair.wide))
-			kernel.ToBF16(want, pair.wide)
-			if !slices.Equal(pair.half, want) {
-				t.Errorf("%s of page %d are not what float32 rounds to", name, i)
-			}
+	for i, pg := range wide.Pages {
+		want := make([]uint16, len(pg.F32))
+		kernel.ToBF16(want, pg.F32)
+		if !slices.Equal(half.Pages[i].B16, want) {
+			t.Errorf("page %d is not what float32 rounds to", i)
 		}
 	}
 }
