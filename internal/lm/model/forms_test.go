@@ -6,9 +6,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/quant"
 	"retort/internal/format/gguf"
 	"retort/internal/format/safetensors"
@@ -253,4 +255,72 @@ func configWith(t *testing.T, c Config, more map[string]gguf.Value) (Config, err
 		t.Fatal(err)
 	}
 	return ConfigFromGGUF(file)
+}
+
+// TestCacheOfUnlikeLayers: each layer of a cache has the heads of its own layer, and decoding gives what a whole prompt does.
+func TestCacheOfUnlikeLayers(t *testing.T) {
+	m := mustLoad(t, filepath.Join("testdata", "np_layers.gguf"), LoadOptions{})
+	for i, want := range []int{2, 1, 4} {
+		if got := m.kvShape(i); got.Heads != want || got.Key != 4 || got.Value != 4 {
+			t.Errorf("layer %d caches %d heads of %d and %d, want %d of 4", i, got.Heads, got.Key, got.Value, want)
+		}
+	}
+	want := logitsOf(t, m)
+	cache, run := newCache(m, op.CacheF32, len(someTokens)), newRun(t)
+	for i, id := range someTokens {
+		p := &op.Pass{Run: run, Batch: batch([]int32{id}, i, cache)}
+		near(t, "decoding", m.Logits(p, []int{0}).Data, want[i*m.Config.Vocab:(i+1)*m.Config.Vocab])
+		cache.Len++
+		run.Release(0)
+	}
+}
+
+// TestNothingIsPackedLater: a model that does not learn is as it will be once it is loaded, so that engines can share it.
+func TestNothingIsPackedLater(t *testing.T) {
+	trained, path, dir := trainedAdapter(t, tinyDeepSeek(), quant.F32)
+	for what, opts := range map[string]LoadOptions{"answer": {}, "adapter": {Adapter: dir}} {
+		m := mustLoad(t, path, opts)
+		for i, b := range m.Blocks {
+			if up := reflect.ValueOf(b.Attention.(*MLA).Up).Elem(); up.FieldByName("keys").Len() == 0 || up.FieldByName("vals").Len() == 0 {
+				t.Errorf("%s: W^UK of layer %d is packed later", what, i)
+			}
+			if w, ok := b.out().(*LoRA); ok != (what == "adapter") || ok && !(w.a.rowsFresh && w.b.rowsFresh) {
+				t.Errorf("%s: the adapter's part of layer %d is packed later", what, i)
+			}
+		}
+		if what == "adapter" {
+			near(t, what, logitsOf(t, m), logitsOf(t, trained))
+		}
+	}
+	// Where W learns it is packed when it is needed, after each step.
+	m := mustLoad(t, path, LoadOptions{Train: true})
+	if reflect.ValueOf(m.Blocks[0].Attention.(*MLA).Up).Elem().FieldByName("keys").Len() != 0 {
+		t.Error("W^UK is packed before it has learned anything")
+	}
+}
+
+// TestTokensOfTheVocabulary: a token that the model has no row of is never computed with, however the rows are stored: 37 of
+// them end within a panel of 16.
+func TestTokensOfTheVocabulary(t *testing.T) {
+	c := tinyLlama()
+	c.Width, c.FFN = 32, 32
+	for _, typ := range []quant.Type{quant.F32, quant.BF16, quant.Q8_0, quant.Q4_0} {
+		path := filepath.Join(t.TempDir(), "x.gguf")
+		if err := lively(t, c, 3).WriteGGUF(context.Background(), path, c.Metadata("x"), typ); err != nil {
+			t.Fatal(err)
+		}
+		for what, opts := range everyLoad {
+			m := mustLoad(t, path, opts)
+			compute := func(id int) (panicked bool) {
+				defer func() { panicked = recover() != nil }()
+				m.Logits(&op.Pass{Run: newRun(t), Batch: batch([]int32{1, int32(id)}, 0, nil)}, []int{1})
+				return false
+			}
+			for id, want := range map[int]bool{0: false, c.Vocab - 1: false, c.Vocab: true, c.Vocab + 1: true, -1: true, math.MaxInt32: true} {
+				if got := compute(id); got != want {
+					t.Errorf("%v, to %s: token %d refused: %v, want %v", typ, what, id, got, want)
+				}
+			}
+		}
+	}
 }

@@ -66,7 +66,8 @@ type loader struct {
 	lora   map[string][]*LoRA // by the stored tensor that they change
 	back   *loraBack          // which they share
 
-	adapter *adapter // that changes them, or nil
+	adapter *adapter // that changes the weights, or nil
+	frozen  []*LoRA  // its parts
 }
 
 // Tensor returns the tensor name of shape dims: from the source, or fresh.
@@ -142,7 +143,35 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 		return nil, err
 	}
 	m.integers = packed(m.Blocks[0].out())
+	if !opts.Train && opts.LoRA == nil {
+		l.settle(m)
+	}
 	return m, nil
+}
+
+// settle packs at once what else the first pass would pack: nothing of a model that does not learn is written afterwards but
+// the scratch of an adapter's LoRAs.
+func (l *loader) settle(m *Model) {
+	for _, b := range m.Blocks {
+		if a, ok := b.Attention.(*MLA); ok {
+			if out, _ := a.Up.W.Dims(); out > 0 { // 0 of headers alone
+				a.Up.Pack()
+			}
+		}
+	}
+	if len(l.frozen) == 0 {
+		return
+	}
+	pool := l.opts.Pool
+	if pool == nil {
+		pool = par.New(1)
+		defer pool.Close()
+	}
+	run := tensor.NewRun(pool)
+	for _, w := range l.frozen {
+		w.a.packRows(run)
+		w.b.packRows(run)
+	}
 }
 
 func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
@@ -275,7 +304,7 @@ func (l *loader) linear(name string, out, in int) tensor.Weight {
 // an adapter that changes it.
 func (l *loader) adapt(name string, w tensor.Weight, stored quant.Type, expert int) tensor.Weight {
 	if l.adapter != nil && w != nil {
-		return l.adapter.frozen(w, changed{name, expert}, l.opts.Precision == tensor.BFloat16, l.back)
+		return l.adaptFrozen(w, changed{name, expert})
 	}
 	if l.opts.LoRA == nil || w == nil {
 		return w
@@ -290,6 +319,19 @@ func (l *loader) adapt(name string, w tensor.Weight, stored quant.Type, expert i
 	l.params = append(l.params, Param{Name: module + ".lora_A.weight", Dims: []int{lw.a.rows, lw.a.cols}, factor: &lw.a},
 		Param{Name: module + ".lora_B.weight", Dims: []int{lw.b.rows, lw.b.cols}, factor: &lw.b})
 	return lw
+}
+
+// adaptFrozen returns base, the matrix at of the model, as the adapter changes it, or base itself.
+func (l *loader) adaptFrozen(base tensor.Weight, at changed) tensor.Weight {
+	ch := l.adapter.changes[at]
+	if ch == nil {
+		return base
+	}
+	half := l.opts.Precision == tensor.BFloat16
+	w := &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, half: half}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, half: half},
+		scale: float32(ch.scale), half: half, back: l.back}
+	l.frozen = append(l.frozen, w)
+	return w
 }
 
 // onChange has f told whenever values of w, the newest parameter, were written.

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"retort/internal/compute/quant"
-	"retort/internal/compute/tensor"
 	"retort/internal/format/weights"
 )
 
@@ -155,14 +154,4 @@ func (ch *change) latentAdder(m *MLAConfig, keys bool) func(dst []float32, i int
 			}
 		}
 	}
-}
-
-// frozen returns base, the matrix at of a model, as the adapter changes it, or base itself.
-func (ad *adapter) frozen(base tensor.Weight, at changed, half bool, back *loraBack) tensor.Weight {
-	ch := ad.changes[at]
-	if ch == nil {
-		return base
-	}
-	return &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, half: half}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, half: half},
-		scale: float32(ch.scale), half: half, back: back}
 }
