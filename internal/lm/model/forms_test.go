@@ -324,3 +324,64 @@ func TestTokensOfTheVocabulary(t *testing.T) {
 		}
 	}
 }
+
+// TestModelInParts: a model whose file was split answers as the whole file does, opened by any part, and is written in one.
+func TestModelInParts(t *testing.T) {
+	dir := t.TempDir()
+	whole := filepath.Join(dir, "whole.gguf")
+	c := everyStretch()["llama3"] // with rope_freqs.weight
+	if err := lively(t, c, 8).WriteGGUF(context.Background(), whole, c.Metadata("x"), quant.Q8_0); err != nil {
+		t.Fatal(err)
+	}
+	want := logitsOf(t, mustLoad(t, whole, LoadOptions{}))
+	f, err := gguf.Open(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const count = 3
+	first := filepath.Join(dir, "m-00001-of-00003.gguf")
+	paths, ok := gguf.Parts(first)
+	if !ok || len(paths) != count {
+		t.Fatal(paths)
+	}
+	for no, path := range paths {
+		w, err := gguf.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if no == 0 {
+			for key, v := range f.Metadata.All() {
+				w.Set(key, v)
+			}
+		}
+		w.Set("split.no", gguf.ValueOf(uint16(no)))
+		w.Set("split.count", gguf.ValueOf(uint16(count)))
+		w.Set("split.tensors.count", gguf.ValueOf(int32(len(f.Tensors))))
+		for i := no * len(f.Tensors) / count; i < (no+1)*len(f.Tensors)/count; i++ {
+			x := &f.Tensors[i]
+			w.Add(x.Name, x.Type, x.Dims, func(dst io.Writer) error {
+				_, err := dst.Write(x.Data())
+				return err
+			})
+		}
+		if err := w.Commit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range paths {
+		m := mustLoad(t, path, LoadOptions{})
+		equal(t, filepath.Base(path), logitsOf(t, m), want)
+		again := filepath.Join(t.TempDir(), "again.gguf")
+		if err := m.WriteGGUF(context.Background(), again, c.Metadata("x"), quant.F32); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "written in one", logitsOf(t, mustLoad(t, again, LoadOptions{})), want)
+	}
+	if err := os.Remove(paths[1]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(first, LoadOptions{}); err == nil || !strings.Contains(err.Error(), "m-00002-of-00003.gguf: is missing") {
+		t.Errorf("%v", err)
+	}
+}
