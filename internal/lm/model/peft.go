@@ -84,13 +84,9 @@ func openAdapter(dir string, c *Config) (*adapter, error) {
 }
 
 func readAdapter(dir string, c *Config) (*adapter, error) {
-	b, err := readSmall(filepath.Join(dir, adapterConfigName), maxConfigBytes)
+	config, err := readSmall(filepath.Join(dir, adapterConfigName), maxConfigBytes)
 	if err != nil {
 		return nil, err
-	}
-	conf, err := parsePEFT(b)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", adapterConfigName, err)
 	}
 	f, err := safetensors.Open(filepath.Join(dir, adapterWeightsName))
 	if errors.Is(err, os.ErrNotExist) {
@@ -102,14 +98,24 @@ func readAdapter(dir string, c *Config) (*adapter, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return parseAdapter(dir, config, f, c)
+}
+
+// parseAdapter reads an adapter of the content of its two files, of which it keeps nothing.
+func parseAdapter(dir string, config []byte, f *safetensors.File, c *Config) (*adapter, error) {
+	conf, err := parsePEFT(config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", adapterConfigName, err)
+	}
 	ad := &adapter{dir: dir, changes: map[changed]*change{}}
 	for i := range f.Tensors {
-		if module, ok := strings.CutSuffix(f.Tensors[i].Name, ".lora_A.weight"); ok {
-			err = ad.add(module, &f.Tensors[i], f.Tensor(module+".lora_B.weight"), conf, c)
-		} else if module, ok := strings.CutSuffix(f.Tensors[i].Name, ".lora_B.weight"); !ok {
-			err = fmt.Errorf("%s is not of a plain LoRA", f.Tensors[i].Name)
+		t := &f.Tensors[i]
+		if module, ok := strings.CutSuffix(t.Name, ".lora_A.weight"); ok {
+			err = ad.add(module, t, f.Tensor(module+".lora_B.weight"), conf, c)
+		} else if module, ok := strings.CutSuffix(t.Name, ".lora_B.weight"); !ok {
+			err = fmt.Errorf("%s is not of a plain LoRA", t.Name)
 		} else if f.Tensor(module+".lora_A.weight") == nil {
-			err = fmt.Errorf("%s is there without lora_A", f.Tensors[i].Name)
+			err = fmt.Errorf("%s is there without lora_A", t.Name)
 		}
 		if err != nil {
 			return nil, err

@@ -338,3 +338,37 @@ func TestPEFTPatterns(t *testing.T) {
 		t.Error("an array is read as a pattern")
 	}
 }
+
+// FuzzAdapter: an adapter is refused, or changes a model that answers.
+func FuzzAdapter(f *testing.F) {
+	config, err1 := os.ReadFile(filepath.Join(publishedLoRA, adapterConfigName))
+	values, err2 := os.ReadFile(filepath.Join(publishedLoRA, adapterWeightsName))
+	base, err3 := Load(adapterBase, LoadOptions{})
+	if err1 != nil || err2 != nil || err3 != nil {
+		f.Fatal(err1, err2, err3)
+	}
+	f.Add(config, values)
+	f.Add([]byte(`{"peft_type":"LORA","r":1,"rank_pattern":null,"alpha_pattern":{"a|b":1e300}}`), values)
+	f.Fuzz(func(t *testing.T, config, values []byte) {
+		file, err := safetensors.Parse("fuzz", values)
+		if err != nil {
+			return
+		}
+		ad, err := parseAdapter("fuzz", config, file, &base.Config)
+		if err != nil {
+			return
+		}
+		src, err := ad.merged(base.source, base.Config)
+		if err != nil {
+			return
+		}
+		m, err := Bind(base.Config, src, LoadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		logitsOf(t, m)
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
