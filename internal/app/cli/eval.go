@@ -45,6 +45,7 @@ func newEval() *cobra.Command {
 	f.StringVar(&o.out, "out", "", "folder of predictions.jsonl; none is made twice")
 	f.IntVar(&o.ctx, "ctx", 2048, "tokens of a chunk")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
+	o.adapterFlag(cmd)
 	o.flags(cmd)
 	return cmd
 }
@@ -60,7 +61,7 @@ func (o *evalOptions) check(flags *pflag.FlagSet, exam bool) error {
 	case exam && (o.split != "dev" && o.split != "val" || o.limit < 0):
 		return usagef("--split is %q and --limit %d, want dev or val, and 0 or more", o.split, o.limit)
 	case exam:
-		return checkIdle(flags, "RECIPE", "ctx", "cache-type")
+		return checkIdle(flags, "RECIPE", "ctx", "cache-type", "adapter")
 	case o.perplexity == "":
 		return usagef("what to examine is missing: RECIPE or --perplexity FILE")
 	case o.ctx < 2:

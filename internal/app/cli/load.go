@@ -25,12 +25,18 @@ func resolve(name string) (string, error) {
 type modelOptions struct {
 	threads int
 	cache   string // how keys and values are kept
+	adapter string // folder of a PEFT adapter
 }
 
 // flags adds -t/--threads and --cache-type.
 func (o *modelOptions) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.cache, "cache-type", op.CacheBF16.String(), "keep keys and values as `TYPE`: bf16, f32, q8_0")
 	threadsFlag(cmd, &o.threads)
+}
+
+// adapterFlag adds --adapter.
+func (o *modelOptions) adapterFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.adapter, "adapter", "", "answer with the PEFT adapter in `DIR`")
 }
 
 // check refuses options out of range before a model is loaded.
@@ -56,7 +62,7 @@ func (o *modelOptions) open(ctx context.Context, name string, so session.Options
 	if err != nil {
 		return nil, err
 	}
-	so.Cache = o.cache
+	so.Cache, so.Adapter = o.cache, o.adapter
 	h := session.NewHost(o.threads)
 	m, err := h.Open(ctx, path, so)
 	if err != nil {

@@ -64,6 +64,7 @@ func newRun() *cobra.Command {
 	f.StringVar(&o.tokens, "tokens", "", "token ids instead of a prompt, as they are")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.BoolVar(&o.verbose, "verbose", false, "in a chat, print tokens and speed")
+	o.adapterFlag(cmd)
 	o.flags(cmd)
 	for _, name := range []string{"verbose", "hidethinking", "tokens"} { // a chat's own words: /set verbose; and what tests say
 		_ = f.MarkHidden(name)

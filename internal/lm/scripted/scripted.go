@@ -13,10 +13,11 @@ import (
 	"retort/internal/format/gguf"
 )
 
-// Model is what a file holds. Its vocabulary is the 256 bytes, then Text, then Control.
+// Model is what a file holds. Its vocabulary is the 256 bytes, then Text, then Control, then Unused.
 type Model struct {
 	Text    []string // further tokens that stand for text
 	Control []string // control tokens; the first is the end of a text, if no other is
+	Unused  []string // tokens that the file says are of no use
 	End     string   // the control token that ends a text; "" is the first of Control
 	// Next is what follows a token: texts of tokens, "" on the left for those that are not named. A token that nothing
 	// follows is followed by End.
@@ -107,6 +108,7 @@ func (m Model) describe(w *gguf.Writer, tokens []string, kinds []int32, end int)
 const (
 	normal  = 1
 	control = 3
+	unused  = 5
 )
 
 // vocabulary returns the tokens as files spell them, their kinds, and the ids by text.
@@ -129,12 +131,15 @@ func (m Model) vocabulary() (tokens []string, kinds []int32, ids map[string]int)
 	for _, text := range m.Control {
 		add(text, text, control)
 	}
+	for _, text := range m.Unused {
+		add(text, text, unused)
+	}
 	return tokens, kinds, ids
 }
 
 // text is what token id stands for, by its spelling.
 func text(tokens []string, kinds []int32, id int) string {
-	if kinds[id] == control {
+	if kinds[id] != normal {
 		return tokens[id]
 	}
 	var b []byte

@@ -119,7 +119,7 @@ func (f *Form) newVocabulary() *vocabulary {
 	for id := range min(len(tokens), f.Tokenizer.Vocab()) {
 		if f.Tokenizer.IsEOG(id) {
 			ends = append(ends, id)
-		} else if !f.Tokenizer.IsSpecial(id) {
+		} else if !f.Tokenizer.IsSpecial(id) && !f.Tokenizer.IsUnused(id) {
 			tokens[id] = f.Tokenizer.Bytes(id)
 		}
 	}

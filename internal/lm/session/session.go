@@ -71,6 +71,8 @@ func (h *Host) Close() {
 
 // Options say how a model is opened. The zero value is right for most.
 type Options struct {
+	// Adapter is the folder of a PEFT adapter that goes with the model; "" is none.
+	Adapter string
 	// Cache is how keys and values are kept: bf16, f32 or q8_0; "" is bf16. A model whose weights are float32 keeps them
 	// in float32 in any case.
 	Cache string
@@ -135,7 +137,7 @@ func (h *Host) load(ctx context.Context, form *Form, f *gguf.File, o Options, re
 		return nil, err
 	}
 	var weights *model.Model
-	h.worker.Do(func(pool *par.Pool) { weights, err = read(model.LoadOptions{Pool: pool}) })
+	h.worker.Do(func(pool *par.Pool) { weights, err = read(model.LoadOptions{Pool: pool, Adapter: o.Adapter}) })
 	if err != nil {
 		return nil, err
 	}
