@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"retort/internal/format/atomicfile"
@@ -85,6 +86,9 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 		}
 	}
 	res, err := a.Wait()
+	if kept := o.keep(ctx, m, a, res); kept != nil {
+		return errors.Join(kept, err)
+	}
 	if err != nil && (!errors.Is(err, context.Canceled) || o.bound != nil) {
 		return o.explain(err, m)
 	}
@@ -99,6 +103,14 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 		sayNote(note, "%s", o.cut(res))
 	}
 	return err
+}
+
+// keep saves what was computed for a, if that is wanted, however it ended.
+func (o *runOptions) keep(ctx context.Context, m *opened, a *session.Answer, res session.Result) error {
+	if o.promptCache == "" {
+		return nil
+	}
+	return m.SavePrompt(context.WithoutCancel(ctx), o.promptCache, slices.Concat(a.Prompt(), res.Tokens))
 }
 
 // cut says why an answer is not whole, and what makes room.

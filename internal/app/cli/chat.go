@@ -154,6 +154,9 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	}
 	out.end()
 	res, err := a.Wait()
+	if err := s.o.keep(ctx, s.model, a, res); err != nil {
+		return err
+	}
 	s.o.sampler.Seed++
 	s.held = res.Usage.Prompt + max(len(res.Tokens)-1, 0)
 	var cut *session.CutError

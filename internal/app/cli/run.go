@@ -21,7 +21,7 @@ type runOptions struct {
 	modelOptions
 	max, ctx                  int
 	sampler                   generate.SamplerOptions
-	schema                    string
+	schema, promptCache       string
 	system, tokens, think     string
 	stops                     []string
 	raw, json                 bool
@@ -55,7 +55,7 @@ func newRun() *cobra.Command {
 	f.Float64Var(&o.sampler.RepeatPenalty, "repeat-penalty", 1, "against repetition: 1 is off, and so is 0")
 	f.IntVar(&o.ctx, "ctx", 4096, "context in tokens")
 	f.StringVar(&o.system, "system", "", "system message")
-	f.StringVar(&o.think, "think", "", "thinking: on (`WORD` left out too), off, low, medium, high")
+	f.StringVar(&o.think, "think", "", "thinking: `WORD` is on (or left out), off, low, high")
 	f.Lookup("think").NoOptDefVal = "on"
 	f.BoolVar(&o.hideThinking, "hidethinking", false, "do not show the thinking's text")
 	f.StringArrayVar(&o.stops, "stop", nil, "end before this text; may be repeated")
@@ -64,6 +64,7 @@ func newRun() *cobra.Command {
 	f.StringVar(&o.tokens, "tokens", "", "token ids instead of a prompt, as they are")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.BoolVar(&o.verbose, "verbose", false, "in a chat, print tokens and speed")
+	f.StringVar(&o.promptCache, "prompt-cache", "", "begin with the prompt that `FILE` keeps; keep this")
 	o.adapterFlag(cmd)
 	o.flags(cmd)
 	for _, name := range []string{"verbose", "hidethinking", "tokens"} { // a chat's own words: /set verbose; and what tests say
@@ -174,6 +175,11 @@ func (o *runOptions) run(ctx context.Context, name string, words []string, in io
 		return err
 	}
 	defer m.close()
+	if o.promptCache != "" {
+		if _, err := m.LoadPrompt(ctx, o.promptCache); err != nil {
+			return withHint(err, "delete it, or name another file to keep this prompt in")
+		}
+	}
 	if interactive {
 		return o.talk(ctx, m, name, in.(*os.File), w.(*os.File))
 	}

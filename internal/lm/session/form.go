@@ -24,6 +24,7 @@ type Form struct {
 	Rows      int // of the embedding: every token id is below; the tokenizer may know fewer
 	Context   int // tokens of prompt and answer that the model was made for
 
+	config     model.Config
 	chat       *chat.Chat // nil where there is no template
 	vocabulary func() *vocabulary
 }
@@ -75,7 +76,7 @@ func lookFolder(path string) (*Form, error) {
 }
 
 func newForm(info Info, c model.Config, files *tokenizer.Files) (*Form, error) {
-	f := &Form{Info: info, Tokenizer: files.Tokenizer, Rows: c.Vocab, Context: c.Context}
+	f := &Form{Info: info, Tokenizer: files.Tokenizer, Rows: c.Vocab, Context: c.Context, config: c}
 	var err error
 	if f.chat, err = chat.New(files.ChatTemplate, files.Tokenizer); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
 		return nil, fmt.Errorf("%s: %w", info.Path, err)

@@ -101,7 +101,8 @@ func (h *Host) Open(ctx context.Context, path string, o Options) (*Model, error)
 		if err != nil {
 			return nil, err
 		}
-		return h.load(ctx, form, nil, o, func(opts model.LoadOptions) (*model.Model, error) { return model.Load(path, opts) })
+		return h.load(ctx, form, o, source{load: func(opts model.LoadOptions) (*model.Model, error) { return model.Load(path, opts) },
+			sample: func(p fingerprint) error { return p.safetensors(path) }})
 	}
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -116,7 +117,10 @@ func (h *Host) OpenFile(ctx context.Context, f *gguf.File, o Options) (*Model, e
 	form, err := LookFile(f)
 	if err == nil {
 		var m *Model
-		if m, err = h.load(ctx, form, f, o, func(opts model.LoadOptions) (*model.Model, error) { return model.FromGGUF(f, opts) }); err == nil {
+		m, err = h.load(ctx, form, o, source{load: func(opts model.LoadOptions) (*model.Model, error) { return model.FromGGUF(f, opts) },
+			sample: func(p fingerprint) error { return p.gguf(f) }})
+		if err == nil {
+			m.file = f
 			return m, nil
 		}
 		err = fmt.Errorf("%s: %w", f.Name(), err)
@@ -124,12 +128,18 @@ func (h *Host) OpenFile(ctx context.Context, f *gguf.File, o Options) (*Model, e
 	return nil, errors.Join(err, f.Close())
 }
 
-// load makes a model of what read gives, in the goroutine that computes: packing weights takes its workers.
-func (h *Host) load(ctx context.Context, form *Form, f *gguf.File, o Options, read func(model.LoadOptions) (*model.Model, error)) (*Model, error) {
-	cache := op.CacheBF16
+// source is where weights come from.
+type source struct {
+	load   func(model.LoadOptions) (*model.Model, error)
+	sample func(fingerprint) error
+}
+
+// load makes a model of its weights, in the goroutine that computes: packing them takes its workers.
+func (h *Host) load(ctx context.Context, form *Form, o Options, s source) (*Model, error) {
+	eo := generate.Options{Cache: op.CacheBF16, CacheBytes: o.CacheBytes, Context: o.Context}
 	var err error
 	if o.Cache != "" {
-		if cache, err = op.ParseCacheType(o.Cache); err != nil {
+		if eo.Cache, err = op.ParseCacheType(o.Cache); err != nil {
 			return nil, err
 		}
 	}
@@ -137,12 +147,20 @@ func (h *Host) load(ctx context.Context, form *Form, f *gguf.File, o Options, re
 		return nil, err
 	}
 	var weights *model.Model
-	h.worker.Do(func(pool *par.Pool) { weights, err = read(model.LoadOptions{Pool: pool, Adapter: o.Adapter}) })
+	h.worker.Do(func(pool *par.Pool) { weights, err = s.load(model.LoadOptions{Pool: pool, Adapter: o.Adapter}) })
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{Form: form, host: h, file: f}
-	m.engine = generate.New(h.worker, weights, generate.Options{Cache: cache, CacheBytes: o.CacheBytes, Context: o.Context})
+	p := newFingerprint(form.config)
+	err = s.sample(p)
+	if err == nil && o.Adapter != "" {
+		err = p.adapter(o.Adapter)
+	}
+	if err != nil {
+		return nil, errors.Join(err, weights.Close())
+	}
+	eo.ID = p.text()
+	m := &Model{Form: form, host: h, engine: generate.New(h.worker, weights, eo)}
 	h.mu.Lock()
 	h.models[m] = true
 	h.mu.Unlock()

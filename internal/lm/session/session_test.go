@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"retort/internal/format/gguf"
+	"retort/internal/lm/chat"
 	"retort/internal/lm/model"
 	"retort/internal/lm/scripted"
 )
@@ -154,5 +155,61 @@ func TestDescribeOdd(t *testing.T) {
 	}
 	if _, err := Look(path); err == nil || !strings.Contains(err.Error(), "mamba") {
 		t.Errorf("looked at: %v", err)
+	}
+}
+
+// A prompt that was saved is not computed again, and one of another model or adapter is not taken.
+func TestSavePrompt(t *testing.T) {
+	path, file := write(t, speaker), filepath.Join(t.TempDir(), "prompt")
+	long := Request{Messages: []chat.Message{{Role: "user", Content: strings.Repeat("hello ", 30)}}}
+	h := NewHost(1)
+	defer h.Close()
+	open := func(path string, o Options) *Model {
+		m, err := h.Open(context.Background(), path, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	m := open(path, Options{})
+	if n, err := m.LoadPrompt(context.Background(), file); n != 0 || err != nil {
+		t.Errorf("no file yet: %d tokens, %v", n, err)
+	}
+	a, err := m.Start(context.Background(), long)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := a.Wait()
+	if err != nil || first.Usage.Cached != 0 {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if err := m.SavePrompt(context.Background(), file, append(a.Prompt(), first.Tokens...)); err != nil {
+		t.Fatal(err)
+	}
+	again := open(path, Options{})
+	n, err := again.LoadPrompt(context.Background(), file)
+	if err != nil || n < len(a.Prompt())-1 {
+		t.Errorf("%d tokens of %d, %v", n, len(a.Prompt()), err)
+	}
+	if res := ask(t, again, long); res.Usage.Cached < len(a.Prompt())-1 || res.Text != first.Text {
+		t.Errorf("after loading: %+v", res)
+	}
+	adapter := t.TempDir()
+	trained, err := model.Load(path, model.LoadOptions{LoRA: &model.LoRAConfig{Rank: 2, Alpha: 4, Seed: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trained.Close()
+	if err := trained.WriteAdapter(context.Background(), adapter); err != nil {
+		t.Fatal(err)
+	}
+	another := speaker
+	another.Next = chain("<|go|>", " there")
+	deeper := speaker
+	deeper.Context = 1024
+	for name, m := range map[string]*Model{"other weights": open(write(t, another), Options{}), "an adapter": open(path, Options{Adapter: adapter}), "another shape": open(write(t, deeper), Options{})} {
+		if n, err := m.LoadPrompt(context.Background(), file); n != 0 || err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %d tokens, %v", name, n, err)
+		}
 	}
 }
