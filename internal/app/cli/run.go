@@ -55,7 +55,7 @@ func newRun() *cobra.Command {
 	f.Float64Var(&o.sampler.RepeatPenalty, "repeat-penalty", 1, "against repetition: 1 is off, and so is 0")
 	f.IntVar(&o.ctx, "ctx", 4096, "context in tokens")
 	f.StringVar(&o.system, "system", "", "system message")
-	f.StringVar(&o.think, "think", "", "thinking: `WORD` is on (or left out), off, low, high")
+	f.StringVar(&o.think, "think", "", "thinking: on (or no `WORD`), off, low, medium, high")
 	f.Lookup("think").NoOptDefVal = "on"
 	f.BoolVar(&o.hideThinking, "hidethinking", false, "do not show the thinking's text")
 	f.StringArrayVar(&o.stops, "stop", nil, "end before this text; may be repeated")
@@ -64,7 +64,7 @@ func newRun() *cobra.Command {
 	f.StringVar(&o.tokens, "tokens", "", "token ids instead of a prompt, as they are")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	f.BoolVar(&o.verbose, "verbose", false, "in a chat, print tokens and speed")
-	f.StringVar(&o.promptCache, "prompt-cache", "", "begin with the prompt that `FILE` keeps; keep this")
+	f.StringVar(&o.promptCache, "prompt-cache", "", "begin with what `FILE` keeps, and keep the prompt")
 	o.adapterFlag(cmd)
 	o.flags(cmd)
 	for _, name := range []string{"verbose", "hidethinking", "tokens"} { // a chat's own words: /set verbose; and what tests say
