@@ -42,22 +42,22 @@ func TestFolderEnds(t *testing.T) {
 		ends  []int
 	}{
 		"none":               {map[string]string{}, none, []int{300}},
-		"generation, a list": {map[string]string{ConfigName: `{"eos_token":"<|im_end|>"}`, generationName: `{"eos_token_id":[300,301]}`}, 300, []int{300, 301}},
-		"generation alone":   {map[string]string{generationName: `{"eos_token_id":[302,301]}`}, 302, []int{300, 301, 302}},
-		"generation, one":    {map[string]string{generationName: `{"eos_token_id":301}`}, 301, []int{300, 301}},
+		"generation, a list": {map[string]string{ConfigName: `{"eos_token":"<|im_end|>"}`, GenerationName: `{"eos_token_id":[300,301]}`}, 300, []int{300, 301}},
+		"generation alone":   {map[string]string{GenerationName: `{"eos_token_id":[302,301]}`}, 302, []int{300, 301, 302}},
+		"generation, one":    {map[string]string{GenerationName: `{"eos_token_id":301}`}, 301, []int{300, 301}},
 		"config.json":        {map[string]string{modelName: `{"eos_token_id":301}`}, 301, []int{300, 301}},
 		"config.json, list":  {map[string]string{modelName: `{"eos_token_id":[301,303]}`}, 301, []int{300, 301, 303}},
 		"config.json, text":  {map[string]string{modelName: `{"eos_token_id":256}`}, 256, []int{256, 300}},
-		"null":               {map[string]string{modelName: `{"eos_token_id":null}`, generationName: `{"eos_token_id":null}`, specialsName: `{"eos_token":null}`}, none, []int{300}},
+		"null":               {map[string]string{modelName: `{"eos_token_id":null}`, GenerationName: `{"eos_token_id":null}`, specialsName: `{"eos_token":null}`}, none, []int{300}},
 		"special tokens":     {map[string]string{specialsName: `{"eos_token":"<over>"}`}, 301, []int{300, 301}},
 		"special, an object": {map[string]string{specialsName: object301}, 301, []int{300, 301}},
 		"tokenizer config":   {map[string]string{ConfigName: `{"eos_token":"<over>"}`}, 301, []int{300, 301}},
 		"config, an object":  {map[string]string{ConfigName: object301}, 301, []int{300, 301}},
-		"several": {map[string]string{ConfigName: `{"eos_token":"<over>"}`, specialsName: `{"eos_token":"<done>"}`, generationName: `{"eos_token_id":[303]}`, modelName: `{"eos_token_id":304}`},
+		"several": {map[string]string{ConfigName: `{"eos_token":"<over>"}`, specialsName: `{"eos_token":"<done>"}`, GenerationName: `{"eos_token_id":[303]}`, modelName: `{"eos_token_id":304}`},
 			301, []int{300, 301, 302, 303, 304}},
-		"beyond the vocabulary": {map[string]string{generationName: `{"eos_token_id":[-1,305,299,301]}`}, 301, []int{300, 301}}, // 299 is a hole
+		"beyond the vocabulary": {map[string]string{GenerationName: `{"eos_token_id":[-1,305,299,301]}`}, 301, []int{300, 301}}, // 299 is a hole
 		// The config.json of a model whose vocabulary is another by now.
-		"stale config.json": {map[string]string{modelName: `{"eos_token_id":2}`, generationName: `{"eos_token_id":301}`}, 301, []int{300, 301}},
+		"stale config.json": {map[string]string{modelName: `{"eos_token_id":2}`, GenerationName: `{"eos_token_id":301}`}, 301, []int{300, 301}},
 	} {
 		f, err := Open(endsFolder(t, c.files))
 		if err != nil {
@@ -82,7 +82,7 @@ func TestFolderEnds(t *testing.T) {
 
 // TestEndsKeys: ends that llama.cpp has a key for stand under it.
 func TestEndsKeys(t *testing.T) {
-	f, err := Open(endsFolder(t, map[string]string{generationName: `{"eos_token_id":[301,300,302,303,304,303]}`}))
+	f, err := Open(endsFolder(t, map[string]string{GenerationName: `{"eos_token_id":[301,300,302,303,304,303]}`}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func TestEndsKeys(t *testing.T) {
 }
 
 func TestFolderEndsErrors(t *testing.T) {
-	for name, text := range map[string]string{generationName: `{"eos_token_id":"</s>"}`, modelName: `{"eos_token_id":[1.5]}`, specialsName: `{"eos_token":7}`} {
+	for name, text := range map[string]string{GenerationName: `{"eos_token_id":"</s>"}`, modelName: `{"eos_token_id":[1.5]}`, specialsName: `{"eos_token":7}`} {
 		dir := endsFolder(t, map[string]string{name: text})
 		if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, FileName)+": "+name) {
 			t.Errorf("%s: error %v", name, err)

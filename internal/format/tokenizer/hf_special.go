@@ -72,7 +72,7 @@ func (t *Tokenizer) hfSpecial(f *hfFile, beside hfBeside) error {
 		name string
 		data []byte
 		into any
-	}{{ConfigName, beside.config, &c}, {specialsName, beside.specials, &specials}, {generationName, beside.generation, &generation}, {modelName, beside.model, &model}} {
+	}{{ConfigName, beside.config, &c}, {specialsName, beside.specials, &specials}, {GenerationName, beside.generation, &generation}, {modelName, beside.model, &model}} {
 		if len(bytes.TrimSpace(file.data)) == 0 {
 			continue
 		}

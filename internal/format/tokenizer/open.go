@@ -19,18 +19,22 @@ const (
 	ConfigName   = "tokenizer_config.json"
 	TemplateName = "chat_template.jinja"
 
+	GenerationName = "generation_config.json"
 	specialsName   = "special_tokens_map.json"
-	generationName = "generation_config.json"
 	modelName      = "config.json"
 )
 
+// FolderFiles are all of them but config.json, which is the model's.
+var FolderFiles = []string{FileName, GGUFName, ConfigName, TemplateName, GenerationName, specialsName}
+
 // What is read of a folder at most. The largest tokenizer.json in use have 35 MB, other files some 100 KB.
 const (
-	maxFile   = 256 << 20
+	MaxFile   = 256 << 20
 	maxConfig = 4 << 20
 )
 
-const keyTemplate = "tokenizer.chat_template"
+// TemplateKey is the chat template in GGUF metadata.
+const TemplateKey = "tokenizer.chat_template"
 
 // Files is what a model's files say of its text.
 type Files struct {
@@ -62,7 +66,7 @@ func FromGGUFFile(f *gguf.File) (*Files, error) {
 	if err != nil {
 		return nil, err
 	}
-	template, err := f.StringOr(keyTemplate, "")
+	template, err := f.StringOr(TemplateKey, "")
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
@@ -70,7 +74,7 @@ func FromGGUFFile(f *gguf.File) (*Files, error) {
 }
 
 func openFolder(dir string) (*Files, error) {
-	file, err := atomicfile.ReadFile(filepath.Join(dir, FileName), maxFile)
+	file, err := atomicfile.ReadFile(filepath.Join(dir, FileName), MaxFile)
 	if made := filepath.Join(dir, GGUFName); errors.Is(err, fs.ErrNotExist) && exists(made) {
 		return Open(made)
 	}
@@ -81,7 +85,7 @@ func openFolder(dir string) (*Files, error) {
 	for _, x := range []struct {
 		name string
 		data *[]byte
-	}{{ConfigName, &beside.config}, {specialsName, &beside.specials}, {generationName, &beside.generation}, {modelName, &beside.model}} {
+	}{{ConfigName, &beside.config}, {specialsName, &beside.specials}, {GenerationName, &beside.generation}, {modelName, &beside.model}} {
 		if *x.data, err = readOptional(dir, x.name); err != nil {
 			return nil, err
 		}

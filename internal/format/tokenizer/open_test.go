@@ -75,7 +75,7 @@ func TestOpenFolder(t *testing.T) {
 // TestOpenGGUF: a file without tensors, alone and as what stands in a folder for its tokenizer.json.
 func TestOpenGGUF(t *testing.T) {
 	md := byteLevelMetadata("gpt-2", []string{"a b"}, nil)
-	md.Set(keyTemplate, gguf.ValueOf("T"))
+	md.Set(TemplateKey, gguf.ValueOf("T"))
 	dir := t.TempDir()
 	writeMetadata(t, filepath.Join(dir, GGUFName), md)
 	for _, path := range []string{dir, filepath.Join(dir, GGUFName)} {
