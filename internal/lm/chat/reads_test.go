@@ -103,16 +103,16 @@ func TestArgumentForms(t *testing.T) {
 func TestCallForms(t *testing.T) {
 	tok, _ := load(t, "tokenizers/minimind")
 	const calls = "{% for c in m.tool_calls %}[{{ c.function.name }}{{ c.function.arguments | tojson }}]{% endfor %}"
-	const head = "{% for m in messages %}{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}"
+	const head = "{% for m in messages %}|{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}"
 	call := []ToolCall{{"", "f", `{"x": 1}`}}
 	user := Message{Role: "user", Content: "U"}
 	silent := Message{Role: "assistant", Reasoning: "T", ToolCalls: call}
 	saying := Message{Role: "assistant", Content: "A", Reasoning: "T", ToolCalls: call}
 	for _, c := range []struct{ template, silent, saying string }{
-		{head + "{{ m.content }}" + calls + "{% endfor %}", `U(T)[f{"x": 1}]`, `U(T)A[f{"x": 1}]`},
-		{head + "{% if m.tool_calls %}" + calls + "{% else %}{{ m.content }}{% endif %}{% endfor %}", `U(T)[f{"x": 1}]`, `U(T)A[f{"x": 1}]`},
-		{head + "{% if m.content is none %}" + calls + "{% else %}{{ m.content }}{% endif %}{% endfor %}", `U(T)[f{"x": 1}]`, `U(T)A[f{"x": 1}]`},
-		{head + "{% if m.content is none or m.content | length > 0 %}{{ m.content or '' }}" + calls + "{% endif %}{% endfor %}", `U(T)[f{"x": 1}]`, `U(T)A[f{"x": 1}]`},
+		{head + "{{ m.content }}" + calls + "{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A[f{"x": 1}]`},
+		{head + "{% if m.tool_calls %}" + calls + "{% else %}{{ m.content }}{% endif %}{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A|[f{"x": 1}]`},
+		{head + "{% if m.content is none %}" + calls + "{% else %}{{ m.content }}{% endif %}{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A|[f{"x": 1}]`},
+		{head + "{% if m.content is none or m.content | length > 0 %}{{ m.content or '' }}" + calls + "{% endif %}{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A[f{"x": 1}]`},
 	} {
 		chat := newChat(t, c.template, tok)
 		for _, m := range []struct {
