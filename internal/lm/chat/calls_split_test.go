@@ -97,6 +97,7 @@ var said = []struct {
 	{"llama's own JSON", llama, `{"name": "Ann", "parameters": {}}`, `{"name": "Ann", "parameters": {}}`, nil},
 	{"llama's JSON of other keys", llama, `{"name": "add", "age": 3}`, `{"name": "add", "age": 3}`, nil},
 	{"llama's JSON without arguments", llama, `{"name": "add"}`, `{"name": "add"}`, nil},
+	{"llama broken, then again", llama, `{"name": "add", "parameters": { {"name": "add", "parameters": {}}`, `{"name": "add", "parameters": { {"name": "add", "parameters": {}}`, nil},
 	{"llama later", llama, `See {"name": "add", "parameters": {}}`, `See {"name": "add", "parameters": {}}`, nil},
 	{"llama's tag", llama, "Hm\n<|python_tag|>{\"name\": \"add\", \"parameters\": {}}", "Hm", []ToolCall{{"call_0", "add", `{}`}}},
 	{"llama's Python", llama, `<|python_tag|>get_weather.call(city="a, "b"", unit="x\")` + "\n", "", []ToolCall{{"call_0", "get_weather", `{"city": "a, \"b\"", "unit": "x\\"}`}}},

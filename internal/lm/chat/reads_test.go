@@ -99,6 +99,33 @@ func TestArgumentForms(t *testing.T) {
 	}
 }
 
+// TestCallForms: what is said beside a call, and its reasoning, come once, however a template wants them.
+func TestCallForms(t *testing.T) {
+	tok, _ := load(t, "tokenizers/minimind")
+	const calls = "{% for c in m.tool_calls %}[{{ c.function.name }}{{ c.function.arguments | tojson }}]{% endfor %}"
+	const head = "{% for m in messages %}|{% if m.reasoning_content %}({{ m.reasoning_content }}){% endif %}"
+	call := []ToolCall{{"", "f", `{"x": 1}`}}
+	user := Message{Role: "user", Content: "U"}
+	silent := Message{Role: "assistant", Reasoning: "T", ToolCalls: call}
+	saying := Message{Role: "assistant", Content: "A", Reasoning: "T", ToolCalls: call}
+	for _, c := range []struct{ template, silent, saying string }{
+		{head + "{{ m.content }}" + calls + "{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A[f{"x": 1}]`},
+		{head + "{% if m.tool_calls %}" + calls + "{% else %}{{ m.content }}{% endif %}{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A|[f{"x": 1}]`},
+		{head + "{% if m.content is none %}" + calls + "{% else %}{{ m.content }}{% endif %}{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A|[f{"x": 1}]`},
+		{head + "{% if m.content is none or m.content | length > 0 %}{{ m.content or '' }}" + calls + "{% endif %}{% endfor %}", `|U|(T)[f{"x": 1}]`, `|U|(T)A[f{"x": 1}]`},
+	} {
+		chat := newChat(t, c.template, tok)
+		for _, m := range []struct {
+			msg  Message
+			want string
+		}{{silent, c.silent}, {saying, c.saying}} {
+			if text, err := chat.render([]Message{user, m.msg}, Options{}); err != nil || text.Text != m.want {
+				t.Errorf("%s: %q, %v, want %q", c.template, text.Text, err, m.want)
+			}
+		}
+	}
+}
+
 // TestToolsAreData passes special tokens as text wherever a client's text may stand in a conversation with tools.
 func TestToolsAreData(t *testing.T) {
 	tok, own := load(t, "tokenizers/minimind")
