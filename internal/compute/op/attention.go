@@ -30,6 +30,11 @@ func Attention(p *Pass, layer int, hs Heads, q, k, v *tensor.Tensor) *tensor.Ten
 		p.again.attend.run(p, layer, hs, y, q, k, v)
 		return y
 	}
+	for _, s := range p.Batch.Seqs {
+		if s.Cache != nil {
+			panic("op: Attention: sequences with and without a cache in one batch")
+		}
+	}
 	a := &attention{y, q, k, v, hs, p.Batch.Seqs}
 	a.forward(p)
 	if p.Tape != nil {

@@ -34,14 +34,14 @@ func (c *KV) setQ8(h, pos int, key, value []float32) {
 	var codes [scaled]int8
 	for b := range blocks(c.Key) {
 		part := key[b*scaled : min((b+1)*scaled, c.Key)]
-		pg.B16[keyScales+(panel*blocks(c.Key)+b)*kernel.Panel+lane] = quantize(codes[:], part)
+		pg.B16[keyScales+(panel*blocks(c.Key)+b)*kernel.Panel+lane] = quantize(&codes, part)
 		for i := range part {
 			pg.Q8[keys+(panel*c.Key+b*scaled+i)*kernel.Panel+lane] = codes[i]
 		}
 	}
 	for b := range blocks(c.Value) {
 		part := value[b*scaled : min((b+1)*scaled, c.Value)]
-		pg.B16[valueScales+at*blocks(c.Value)+b] = quantize(codes[:], part)
+		pg.B16[valueScales+at*blocks(c.Value)+b] = quantize(&codes, part)
 		for i := 0; i < len(part); i += kernel.Panel {
 			n := min(kernel.Panel, len(part)-i)
 			copy(pg.Q8[values+(b*scaled+i)*Page+at*kernel.Panel:], codes[i:i+n])
@@ -49,46 +49,35 @@ func (c *KV) setQ8(h, pos int, key, value []float32) {
 	}
 }
 
-// quantize sets the codes of x, at most 32 values, and returns their scale. Where x holds an infinity or none-number,
-// so does the scale, and all 32 are none-numbers when read.
-func quantize(codes []int8, x []float32) (scale uint16) {
+// quantize sets the codes of x, at most 32 values, and returns their scale. Where x holds an infinity or a NaN, all of
+// them are NaN when read.
+func quantize(codes *[scaled]int8, x []float32) (scale uint16) {
 	most := float32(0)
 	for _, v := range x {
-		most = max(most, float32(math.Abs(float64(v)))) // a none-number stays
+		most = max(most, v, -v) // a NaN stays
 	}
 	half, wide := [1]uint16{}, [1]float32{most / 127}
 	kernel.ToBF16(half[:], wide[:])
 	kernel.FromBF16(wide[:], half[:])
 	for i, v := range x {
-		switch r := math.RoundToEven(float64(v / wide[0])); {
-		case r >= -127 && r <= 127:
-			codes[i] = int8(r)
-		case r > 127: // the scale is below the range of bf16's full precision
-			codes[i] = 127
-		case r < -127:
-			codes[i] = -127
-		default: // 0/0
-			codes[i] = 0
-		}
+		codes[i] = nearest(min(max(v/wide[0], -127), 127)) // the bounds are for a scale below bf16's normal numbers, or 0
 	}
 	return half[0]
 }
+
+// nearest rounds |x| ≤ 127 to the nearest integer, ties to even, by adding a number whose last place is 1. Of NaN it is
+// anything.
+func nearest(x float32) int8 { return int8(math.Float32bits(x + 3<<22)) }
 
 // decodeKeys sets dst to the panels of the first n positions of head h: [ceil(n/16)][Key][16].
 func (c *KV) decodeKeys(dst []float32, pg *PageData, h, n int) {
 	keys, _ := c.span(h)
 	at, _ := c.scales(h)
-	var scale [kernel.Panel]float32
 	for p := 0; p < n; p += kernel.Panel {
 		for b := 0; b < c.Key; b += scaled {
-			kernel.FromBF16(scale[:], pg.B16[at:at+kernel.Panel])
+			from, size := (p*c.Key + b*kernel.Panel), min(scaled, c.Key-b)*kernel.Panel
+			kernel.LanesToF32(dst[from:], pg.Q8[keys+from:][:size], pg.B16[at:])
 			at += kernel.Panel
-			for i := p*c.Key + b*kernel.Panel; i < p*c.Key+min(b+scaled, c.Key)*kernel.Panel; i += kernel.Panel {
-				src, out := (*[kernel.Panel]int8)(pg.Q8[keys+i:]), (*[kernel.Panel]float32)(dst[i:])
-				for l, s := range scale {
-					out[l] = float32(src[l]) * s
-				}
-			}
 		}
 	}
 }
@@ -97,13 +86,5 @@ func (c *KV) decodeKeys(dst []float32, pg *PageData, h, n int) {
 func (c *KV) decodeValues(dst []float32, pg *PageData, h, v, n int) {
 	_, values := c.span(h)
 	_, at := c.scales(h)
-	at += v / scaled
-	var scale [1]float32
-	for i := range n {
-		kernel.FromBF16(scale[:], pg.B16[at+i*blocks(c.Value):][:1])
-		src, out := (*[kernel.Panel]int8)(pg.Q8[values+v*Page+i*kernel.Panel:]), (*[kernel.Panel]float32)(dst[i*kernel.Panel:])
-		for l := range out {
-			out[l] = float32(src[l]) * scale[0]
-		}
-	}
+	kernel.RowsToF32(dst, pg.Q8[values+v*Page:][:n*kernel.Panel], pg.B16[at+v/scaled:], blocks(c.Value))
 }

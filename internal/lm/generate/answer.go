@@ -108,6 +108,7 @@ func (e *Engine) planDrafts(answers int) {
 		}
 		foreseer, _ := t.job.req.Mask.(Foreseer)
 		t.drafts.look(t.tokens, foreseer, most)
+		t.drafts.ids = e.valid(t.drafts.ids)
 		n := e.speed.worth(&t.drafts, rows, answers)
 		if n > 0 && e.roomAtHand(t, len(t.tokens)+n) {
 			t.drafted, t.rows = n, 1+n
@@ -124,8 +125,8 @@ func (e *Engine) roomAtHand(t *timeline, n int) bool {
 	return e.room(t, n)
 }
 
-// checkDrafts says that every id has a row; a Foreseer that is mistaken must not end the program.
-func (e *Engine) validDrafts(ids []int32) []int32 {
+// valid returns ids up to the first that has no row: a Foreseer that is mistaken must not end the program.
+func (e *Engine) valid(ids []int32) []int32 {
 	if i := slices.IndexFunc(ids, func(id int32) bool { return id < 0 || int(id) >= e.Model.Config.Vocab }); i >= 0 {
 		return ids[:i]
 	}

@@ -197,6 +197,7 @@ func (e *Engine) Close() {
 			}
 		}
 		e.w.mu.Unlock()
+		e.queueUp()
 		for _, t := range e.all() {
 			e.leave(t, ErrClosed)
 		}
