@@ -175,6 +175,9 @@ func (k *keys) checkNeutral(c *Config) error {
 		if !ok || !strings.HasPrefix(key, k.arch+".") {
 			continue
 		}
+		if v.Len() > maxLayers {
+			return fmt.Errorf("model: %s has %d values, want at most one for each of %d layers", key, v.Len(), maxLayers)
+		}
 		x, err := plain(v)
 		if err != nil {
 			return err

@@ -107,6 +107,9 @@ func TestNeutralGGUF(t *testing.T) {
 			t.Errorf("%s %s: %v", x.c.Arch, x.key, err)
 		}
 	}
+	if _, err := configWith(t, c, map[string]gguf.Value{"swiglu_limits": gguf.ArrayOf(make([]float32, maxLayers+1))}); err == nil || !strings.Contains(err.Error(), "has 1025 values") {
+		t.Errorf("a long array: %v", err)
+	}
 	// A key of another architecture is not this model's.
 	if file, err := gguf.Parse("x", tinyFile(t, c, nil)); err != nil {
 		t.Fatal(err)
