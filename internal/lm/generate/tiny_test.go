@@ -193,14 +193,14 @@ func loadWith(t testing.TB, path string, threads int, o Options) *Engine {
 
 // newEngine returns an engine that has computed nothing yet.
 func newEngine(t testing.TB, w *Worker, m *model.Model, o Options) *Engine {
-	if cache := o.Cache; m.Float32 && cache != op.CacheF32 { // the type that the test asks for, whatever the model
-		m.Float32 = false
-		defer func() { m.Float32 = true }()
-	}
+	m.Float32 = false // the cache is of the type that the test asks for
 	e := New(w, m, o)
 	t.Cleanup(e.Close)
 	return e
 }
+
+// newEngineOf is newEngine over the model of e, to be closed by the caller.
+func newEngineOf(e *Engine, o Options) *Engine { return New(e.w, e.Model, o) }
 
 // fresh returns an engine over the model of e that has computed nothing yet.
 func fresh(t testing.TB, e *Engine) *Engine { return newEngine(t, e.w, e.Model, e.o) }
