@@ -54,6 +54,7 @@ func TestModelInParts(t *testing.T) {
 		{"part missing, by the second", "m-00003-of-00003.gguf: is missing", "m", 1, 3, sound[:2]},
 		{"two parts missing", "m-00002-of-00003.gguf: is missing\n  m-00003-of-00003.gguf: is missing", "m", 0, 3, sound[:1]},
 		{"a tensor missing", "split.tensors.count is 4, the parts have 3 tensors", "m", 0, 4, sound},
+		{"a tensor too many", "split.tensors.count is 2, the parts have 3 tensors", "m", 0, 2, sound},
 		{"tensor twice", `m-00003-of-00003.gguf: tensor "a" is in part 1 too`, "m", 0, 3, []part{{0, 3, "a"}, {1, 3, "b"}, {2, 3, "a"}}},
 		{"the first again", "m-00002-of-00003.gguf: says it is part 1 of 3, want 2 of 3", "m", 0, 3, []part{{0, 3, "a"}, {0, 3, "b"}, {2, 3, "c"}}},
 		{"all that is wrong", "m-00002-of-00003.gguf: says it is part 2 of 4, want 2 of 3\n  m-00003-of-00003.gguf: tensor \"a\" is in part 1 too", "m", 0, 3, []part{{0, 3, "a"}, {1, 4, "b"}, {2, 3, "a"}}},
@@ -222,6 +223,26 @@ func TestPartOfAnotherModel(t *testing.T) {
 	}
 	if err := open(); err == nil || !strings.Contains(err.Error(), "says it is part 1 of 2, want 2 of 2") {
 		t.Errorf("a part that leads back to the first: %v", err)
+	}
+}
+
+// A set that is refused leaves no part mapped.
+func TestRefusedPartsAreClosed(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 {
+		writePart(t, filepath.Join(dir, partName("m", i, 3)), i, 3, 4, string(rune('a'+i)), 0)
+	}
+	for i := range 3 {
+		if _, err := Open(filepath.Join(dir, partName("m", i, 3))); err == nil {
+			t.Fatal("a tensor is missing and nobody says so")
+		}
+	}
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Skip(err)
+	}
+	if n := strings.Count(string(maps), dir); n != 0 {
+		t.Errorf("%d parts are still mapped", n)
 	}
 }
 

@@ -114,8 +114,8 @@ func commonPrefix(f *safetensors.File) string {
 	return prefix
 }
 
-// canonical returns the usual name of the tensor hf in a file whose names begin with prefix. A name that does not is given
-// back as it is, or, if it could be taken for a usual one then, spoiled.
+// canonical returns the usual name of the tensor hf in a file whose names begin with prefix. One that does not begin so is
+// spoiled, for it could be a usual name and is not the file's.
 func canonical(hf, prefix string) string {
 	if prefix == usualPrefix {
 		return hf

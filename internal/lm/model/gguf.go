@@ -135,10 +135,11 @@ func (k *keys) perLayer(name string, n int, def []int) []int {
 	case !ok && def != nil:
 		return def
 	case ok && v.Kind() == gguf.Array:
-		all, err := k.md.Ints(key)
-		if err == nil && len(all) != n {
-			err = fmt.Errorf("model: %s has %d numbers, want one for each of %d layers", key, len(all), n)
+		if v.Len() != n {
+			k.note(fmt.Errorf("model: %s has %d numbers, want one for each of %d layers", key, v.Len(), n))
+			return make([]int, n)
 		}
+		all, err := k.md.Ints(key)
 		k.note(err)
 		return all
 	}

@@ -90,25 +90,30 @@ type Param struct {
 	after  func()          // told by Changed, or nil
 }
 
+// check refuses purposes that exclude each other.
+func (o *LoadOptions) check() error {
+	switch {
+	case o.Adapter != "" && (o.Train || o.LoRA != nil):
+		return errors.New("model: an adapter is for answers and excludes training")
+	case o.LoRA == nil:
+		return nil
+	case o.Train:
+		return errors.New("model: LoRA trains a part of its own and excludes training every weight")
+	}
+	return o.LoRA.check()
+}
+
 // Bind makes a model of the tensors of src.
 func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if opts.LoRA != nil {
-		if opts.Train {
-			return nil, errors.New("model: LoRA trains a part of its own and excludes training every weight")
-		}
-		if err := opts.LoRA.check(); err != nil {
-			return nil, err
-		}
+	if err := opts.check(); err != nil {
+		return nil, err
 	}
 	stored := src // as it is written again
 	var ad *adapter
 	if opts.Adapter != "" {
-		if opts.Train || opts.LoRA != nil {
-			return nil, errors.New("model: an adapter is for answers and excludes training")
-		}
 		var err error
 		if ad, err = openAdapter(opts.Adapter, &c); err != nil {
 			return nil, err

@@ -10,9 +10,9 @@ import (
 	"retort/internal/format/gguf"
 )
 
-// A neutral key changes what a model computes unless it has a value that leaves everything as it is. No model here
-// computes such a change, so any other value is refused by the key's name. Keys that are read elsewhere (gguf.go, hf.go)
-// and those that change no result (vocab_size, use_cache, attention_dropout) are in no table; a key that is null is not there.
+// neutral is the rule of a key that changes what a model computes unless its value leaves everything as it is. No model
+// here computes such a change, so any other value is refused by the key's name. Keys that are read elsewhere (gguf.go,
+// hf.go) and those that change no result (vocab_size, use_cache, attention_dropout) are in no table; null is not there.
 type neutral struct {
 	want string // for the error
 	ok   func(c *Config, v any) bool
@@ -54,6 +54,7 @@ var (
 	ofYarn = neutral{"1 unless positions are stretched by yarn", func(c *Config, v any) bool {
 		return v == 1.0 || c.Rope.Scaling == "yarn" && c.MLA == nil
 	}}
+	ofLatent  = neutral{"true of latent attention, whose pairs are neighbours, and false of others", func(c *Config, v any) bool { return v == (c.MLA != nil) }}
 	noExperts = neutral{"0", func(c *Config, v any) bool { return v == 0.0 || c.MLA != nil }}
 )
 
@@ -119,7 +120,7 @@ var neutralHF = map[string]neutral{
 	"alibi":                       unset,
 	"use_parallel_residual":       unset,
 	"parallel_residual":           unset,
-	"rope_interleave":             is(true), // DeepSeek's pairs are neighbours in its files
+	"rope_interleave":             ofLatent,
 	"partial_rotary_factor":       is(1.0),
 	"rotary_pct":                  is(1.0),
 	"no_rope_layers":              is(1.0, true),
@@ -174,6 +175,9 @@ func (k *keys) checkNeutral(c *Config) error {
 		n, ok := neutralGGUF[strings.TrimPrefix(key, k.arch+".")]
 		if !ok || !strings.HasPrefix(key, k.arch+".") {
 			continue
+		}
+		if v.Len() > maxLayers {
+			return fmt.Errorf("model: %s has %d values, want at most one for each of %d layers", key, v.Len(), maxLayers)
 		}
 		x, err := plain(v)
 		if err != nil {

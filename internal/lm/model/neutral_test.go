@@ -107,6 +107,9 @@ func TestNeutralGGUF(t *testing.T) {
 			t.Errorf("%s %s: %v", x.c.Arch, x.key, err)
 		}
 	}
+	if _, err := configWith(t, c, map[string]gguf.Value{"swiglu_limits": gguf.ArrayOf(make([]float32, maxLayers+1))}); err == nil || !strings.Contains(err.Error(), "has 1025 values") {
+		t.Errorf("a long array: %v", err)
+	}
 	// A key of another architecture is not this model's.
 	if file, err := gguf.Parse("x", tinyFile(t, c, nil)); err != nil {
 		t.Fatal(err)
@@ -116,6 +119,13 @@ func TestNeutralGGUF(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 const plainLlama = `{"model_type":"llama","hidden_size":64,"num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":96,"vocab_size":100,"max_position_embeddings":128}`
@@ -136,7 +146,7 @@ func TestNeutralHF(t *testing.T) {
 		{"alibi", `false`, `true`},
 		{"use_parallel_residual", `false`, `true`},
 		{"parallel_residual", `false`, `true`},
-		{"rope_interleave", `true`, `false`},
+		{"rope_interleave", `false`, `true`},
 		{"partial_rotary_factor", `1 1.0`, `0.5`},
 		{"rotary_pct", `1.0`, `0.25`},
 		{"no_rope_layers", `[1,1] []`, `[1,0]`},
@@ -178,6 +188,15 @@ func TestNeutralHF(t *testing.T) {
 			if err := with(v); err == nil || !strings.Contains(err.Error(), x.key) {
 				t.Errorf("%s %s: %v", x.key, v, err)
 			}
+		}
+	}
+	v3, err := json.Marshal(must(tinyDeepSeek().hf()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]bool{"true": true, "false": false} {
+		if _, err := ConfigFromJSON([]byte(strings.Replace(string(v3), `{`, `{"rope_interleave":`+value+`,`, 1))); (err == nil) != want {
+			t.Errorf("DeepSeek's rope_interleave %s: %v", value, err)
 		}
 	}
 	for key := range neutralHF {

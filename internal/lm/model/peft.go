@@ -46,7 +46,7 @@ const (
 
 // adapterRules are the keys of adapter_config.json that change what an adapter is, and the values with which it is a plain
 // LoRA; any other is refused by the key's name. A key that is null, or an empty list or object, is not there.
-// Source: PEFT 0.17, src/peft/tuners/lora/config.py. The starts that are not listed (pissa, olora, corda, loftq) change the
+// Source: PEFT, src/peft/tuners/lora/config.py; of the patterns src/peft/utils/other.py, get_pattern_key. The starts that are not listed (pissa, olora, corda, loftq) change the
 // base too.
 var adapterRules = map[string]neutral{
 	"peft_type":               is("LORA"),

@@ -14,8 +14,9 @@ import (
 // the file the model came from, or of Config.Metadata. Matrices are stored as t where their rows allow it, else
 // as F16; norms, biases and the router stay F32, as every reader expects.
 //
-// Of a LoRA model, and of one that does not learn, it writes every tensor, with LoRAs and adapter merged into those that they change. The others are copied as
-// stored unless t is smaller, and rows that t does not fit become Q8_0. A small change may round away in four bits: see Merge.
+// Of a LoRA model, and of one that does not learn, it writes every tensor, with LoRAs and adapter merged into those that
+// they change. The others are copied as stored unless t is smaller, and rows that t does not fit become Q8_0. A small
+// change may round away in four bits: see Merge.
 func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t quant.Type) error {
 	w, err := gguf.Create(path)
 	if err != nil {

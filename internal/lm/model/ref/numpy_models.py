@@ -5,7 +5,7 @@
 #
 # First the script holds itself to what transformers said of hf_llama, hf_llama_linear and hf_qwen2 (hf_models.py). Then it
 # writes folders np_NAME with config.json, model.safetensors and logits.safetensors (the logits [T, V] of TOKENS as one
-# sequence), np_layers.gguf with its logits, and np_adapter: an adapter of np_bias as PEFT 0.17 writes them
+# sequence), np_layers.gguf with its logits, and np_adapter: an adapter of np_bias as PEFT writes them
 # (save_pretrained: names, keys in order, float32), with the logits of W + scale * B @ A.
 import json, math, os, re, sys
 import numpy as np
