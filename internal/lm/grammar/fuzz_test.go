@@ -67,7 +67,7 @@ func FuzzAccept(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if style := v.json(); !accepts(g, style) && !strings.ContainsAny(style, "eE") && strings.Count(style, "[")+strings.Count(style, "{") < 50 {
+		if style := v.json(); !accepts(g, style) && !strings.ContainsAny(style, "eE") && !manyDigits.MatchString(style) && strings.Count(style, "[")+strings.Count(style, "{") < 50 {
 			t.Fatalf("refused %q", style)
 		}
 	})

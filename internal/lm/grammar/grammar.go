@@ -27,6 +27,7 @@
 package grammar
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"sync"
@@ -53,9 +54,9 @@ func Compile(schema []byte) (*Grammar, error) {
 	if len(schema) > maxSchemaBytes {
 		return nil, fmt.Errorf("schema: %d bytes, at most %d", len(schema), maxSchemaBytes)
 	}
-	root, err := parseValue(schema)
+	root, err := parseValue(bytes.TrimPrefix(schema, []byte("\ufeff")))
 	if err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+		return nil, placed(err, "")
 	}
 	c := &compiler{program: newProgram(), root: root, refs: map[string]int32{}, anyRule: -1, work: newBudget()}
 	start, err := c.document()
@@ -63,7 +64,7 @@ func Compile(schema []byte) (*Grammar, error) {
 		return nil, err
 	}
 	if err := c.finish(start); err != nil {
-		return nil, fmt.Errorf("schema: %w", err)
+		return nil, placed(err, "")
 	}
 	return &Grammar{program: c.program, machines: map[*Vocabulary]*machine{}}, nil
 }

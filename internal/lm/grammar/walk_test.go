@@ -124,7 +124,9 @@ func distances(p *program) []int {
 			for _, to := range n.eps {
 				best = min(best, d[to])
 			}
-			if n.kind == call {
+			if n.kind == tick {
+				best = min(best, d[n.next])
+			} else if n.kind == call || n.kind == counter {
 				best = min(best, d[p.rules[n.rule]]+d[n.next])
 			} else if n.kind == loop {
 				best = min(best, int(n.min)*d[p.rules[n.rule]]+d[n.next])
@@ -145,8 +147,11 @@ func distance(p *program, d []int, s *state) int {
 	best := 1 << 40
 	for _, c := range s.configs {
 		sum := d[c.node]
-		for f := c.stack; f != nil; f = f.parent {
+		for f := c.stack; f.parents != nil; f = f.parents.frames[0] {
 			n := &p.nodes[f.node]
+			if n.kind == counter {
+				sum = max(sum, int(n.min-f.count))
+			}
 			sum += d[n.next]
 			if n.kind == loop {
 				sum += max(int(n.min-f.count)-1, 0) * d[p.rules[n.rule]]
