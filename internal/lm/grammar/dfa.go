@@ -63,6 +63,7 @@ func text(s string) *expr {
 	return e
 }
 
+// An nfaNode consumes a code point of set, if that is not nil, or goes by eps.
 type nfaNode struct {
 	set []span
 	to  int32
@@ -121,7 +122,11 @@ func (a *nfa) repeat(e *expr, next int32) int32 {
 	} else {
 		done := next
 		for range e.max - e.min {
-			next = a.add(nfaNode{eps: []int32{a.build(sub, next), done}})
+			if sub.op == opSet { // one node for both ways
+				next = a.add(nfaNode{set: sub.set, to: next, eps: []int32{done}})
+			} else {
+				next = a.add(nfaNode{eps: []int32{a.build(sub, next), done}})
+			}
 			if a.err != nil {
 				return 0
 			}

@@ -58,7 +58,7 @@ func Compile(schema []byte) (*Grammar, error) {
 	if err != nil {
 		return nil, placed(err, "")
 	}
-	c := &compiler{program: newProgram(), root: root, refs: map[string]int32{}, anyRule: -1, work: newBudget()}
+	c := &compiler{program: newProgram(), root: root, refs: map[string]int32{}, anyRule: -1, numbers: map[bool]int32{}, work: newBudget()}
 	start, err := c.document()
 	if err != nil {
 		return nil, err

@@ -17,6 +17,9 @@ func (c *compiler) checkDistinct(alternatives []*value, at string) error {
 	for i, a := range alternatives {
 		for j, b := range alternatives[:i] {
 			if !c.distinct(a, b, maxRefChain) {
+				if err := c.work.spend(0); err != nil {
+					return fault(at, "%w and to tell the alternatives apart: use anyOf", err)
+				}
 				return fault(at, "alternatives %d and %d are not told apart by type, fixed values, ranges or a required member: use anyOf", j, i)
 			}
 		}

@@ -194,7 +194,7 @@ func fixedLength(e *expr) (n int, fixed bool) {
 	return 0, true // opEmpty
 }
 
-// number compiles a number or an integer within its bounds.
+// number compiles a number or an integer within its bounds. All that have none are one rule.
 func (c *compiler) number(v *value, at string, next int32) (int32, error) {
 	kinds, err := admitted(v, at)
 	if err != nil {
@@ -204,12 +204,22 @@ func (c *compiler) number(v *value, at string, next int32) (int32, error) {
 	if err != nil {
 		return never, err
 	}
+	integer := kinds&(isInteger|isNumber) == isInteger
+	if rule, ok := c.numbers[integer]; ok && len(bounds) == 0 {
+		return c.call(rule, next), nil
+	}
 	c.place = boundsPlace(v, at)
-	d, err := numberDFA(kinds&(isInteger|isNumber) == isInteger, true, bounds, c.work)
+	d, err := numberDFA(integer, true, bounds, c.work)
 	if err != nil {
 		return never, placed(err, c.place)
 	}
-	return c.automaton(d, false, next), nil
+	if len(bounds) > 0 {
+		return c.automaton(d, false, next), nil
+	}
+	rule := c.reserveRule()
+	c.rules[rule] = c.automaton(d, false, end)
+	c.numbers[integer] = rule
+	return c.call(rule, next), nil
 }
 
 // boundsDFA accepts the numbers within the bounds, integers or not, of any number of digits: the values that a schema

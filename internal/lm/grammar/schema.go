@@ -17,8 +17,13 @@ type compiler struct {
 	refs    map[string]int32 // JSON pointer of a $ref -> rule
 	pending []string         // pointers whose rules are not compiled yet
 	anyRule int32            // rule of any JSON value, -1 until used
+	numbers map[bool]int32   // rules of integers, true, and of numbers, false, that have no bounds
 	work    *budget
 }
+
+// maxAlternatives bounds a list of alternatives: a text may stand in all of them at the same time, and each step of a
+// mask goes through them. Values of an enum count as one.
+const maxAlternatives = 1 << 12
 
 // keywords says what is understood: the types of value a keyword constrains, 0 for those that constrain all.
 var keywords = map[string]valueKind{
@@ -263,6 +268,9 @@ func admitted(v *value, at string) (valueKind, error) {
 func (c *compiler) combination(key string, arg *value, at string, next int32) (int32, error) {
 	if arg.kind != isArray || len(arg.values) == 0 {
 		return never, fault(at, "want a list of schemas")
+	}
+	if len(arg.values) > maxAlternatives {
+		return never, fault(at, "%d alternatives, at most %d", len(arg.values), maxAlternatives)
 	}
 	if key == "allOf" && len(arg.values) > 1 {
 		return never, fault(at, "keyword \"allOf\" of more than one schema is not supported")
