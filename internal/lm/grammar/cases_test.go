@@ -325,7 +325,7 @@ func TestLimitsNamePlace(t *testing.T) {
 		{"nodes of an enum", `{"properties": {"a": {"enum": ["` + big + `"]}}}`, `/properties/a/enum: the grammar has more than 262144 nodes`},
 		{"nodes of a const", `{"items": {"const": "` + big + `"}}`, `/items/const: the grammar has more than`},
 		{"nodes of names", `{"items": {"properties": {"` + big + `": {}}}}`, `/items/properties: the grammar has more than`},
-		{"nodes of a pattern", `{"properties": {"a": {"pattern": "^(\\S\\S\\S){2000}$"}}}`, `/properties/a/pattern: the grammar has more than`},
+		{"nodes of a pattern", `{"properties": {"a": {"pattern": "^(\\S\\S\\S\\S){2500}$"}}}`, `/properties/a/pattern: the grammar has more than`},
 		{"nodes behind a reference", `{"$ref": "#/$defs/a", "$defs": {"a": {"enum": ["` + big + `"]}}}`, `/$defs/a/enum: the grammar has more than`},
 		{"nodes of an automaton", `{"items": {"pattern": "^((a{1,300}){1,300}){1,300}$"}}`, `/items/pattern: automaton has more than 20000 nodes`},
 		{"steps", `{"items": {"pattern": "^\\S{0,3000}x\\S{0,3000}$"}}`, `/items/pattern: automata take more than 2000000 steps`},
