@@ -1,0 +1,228 @@
+package grammar
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// forcedGeneric tries every byte.
+func forcedGeneric(m *Matcher) []byte {
+	m = m.Clone()
+	var out []byte
+	for len(out) < maxForced && !m.ended && !m.Complete() {
+		var next []byte
+		for b := range 256 {
+			if m.Clone().AcceptBytes([]byte{byte(b)}) == nil {
+				next = append(next, byte(b))
+			}
+		}
+		if len(next) != 1 {
+			break
+		}
+		if err := m.AcceptBytes(next); err != nil {
+			break
+		}
+		out = append(out, next...)
+	}
+	return out
+}
+
+// Forced is all that is certain and nothing else: behind parts of characters, at bounds of every kind, at the end.
+func TestForcedExact(t *testing.T) {
+	rng := rand.New(rand.NewPCG(21, 22))
+	schemas := append(slices.Clone(walkSchemas),
+		`{"enum": ["é", "è", "日本", "日木"]}`, `{"pattern": "^é{3}$"}`, `{"pattern": "^[a-z]*$", "maxLength": 3}`, `{"pattern": "^(ab|cde)*$", "minLength": 5, "maxLength": 7}`, `{"pattern": "^[éa]*$", "maxLength": 2}`,
+		`{"type": "string", "maxLength": 2}`, `{"type": "array", "items": {"const": "x"}, "minItems": 3, "maxItems": 3}`, `{"minimum": 12, "maximum": 13, "type": "integer"}`,
+		`{"anyOf": [{"const": "abc"}, {"const": "abc"}, {"enum": ["abc", "abd"]}]}`, `{"anyOf": [{"const": 1}, {"const": 12}]}`, `{"type": "array", "items": {"$ref": "#"}, "maxItems": 1, "minItems": 1, "nullable": true}`)
+	for _, schema := range schemas {
+		m := compile(t, schema).Start(byteVocabularyOnce)
+		far := distances(m.machine.program)
+		mask := make([]uint64, byteVocabularyOnce.Words())
+		for range 6 {
+			m.Reset()
+			for step := range 600 {
+				if want, got := forcedGeneric(m), m.Forced(); !bytes.Equal(got, want) {
+					t.Fatalf("%s: forced %q, want %q", schema, got, want)
+				}
+				if m.Mask(mask) != nil {
+					t.Fatal("stuck")
+				}
+				ids := maskIDs(mask)
+				id := ids[rng.IntN(len(ids))]
+				if step > 60 {
+					id = nearest(m, far, ids)
+				}
+				if err := m.Accept(id); err != nil {
+					t.Fatal(err)
+				}
+				if m.ended {
+					if !m.Done() || m.Forced() != nil {
+						t.Errorf("%s: forced %q behind the end", schema, m.Forced())
+					}
+					break
+				}
+			}
+		}
+	}
+}
+
+// Where the stack ends, brackets are all that fits.
+func TestForcedAtStack(t *testing.T) {
+	m := compile(t, `{"type": "array", "items": {"$ref": "#"}, "minItems": 1, "maxItems": 2, "nullable": true}`).Start(byteVocabularyOnce)
+	for m.AcceptBytes([]byte("[")) == nil {
+		if got, want := m.Forced(), forcedGeneric(m); !bytes.Equal(got, want) {
+			t.Fatalf("forced %q, want %q", got, want)
+		}
+	}
+	if got := string(m.Forced()); got != "null" {
+		t.Errorf("forced %q in the deepest array, want null", got)
+	}
+}
+
+func TestSingle(t *testing.T) {
+	v := byteVocabulary("bc")
+	eos := len(v.tokens) - 2
+	m := compile(t, `{"enum": ["abc", "axy"]}`).Start(v)
+	for _, c := range []struct {
+		id int
+		ok bool
+	}{{'"', true}, {'a', true}, {'b', false}, {'c', true}, {'"', true}, {eos, true}} {
+		id, ok := m.Single()
+		if ok != c.ok || ok && id != c.id {
+			t.Fatalf("single %d, %v, want %d, %v", id, ok, c.id, c.ok)
+		}
+		if err := m.Accept(c.id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if id, ok := m.Single(); ok {
+		t.Errorf("single %d behind the end", id)
+	}
+	// A last token of a word of its own, and none.
+	few := NewVocabulary(append(make([][]byte, 64), []byte(`"`), []byte("x"), nil), []int{66})
+	m = compile(t, `{"enum": ["xy"]}`).Start(few)
+	for _, want := range []int{64, 65} {
+		if id, ok := m.Single(); !ok || id != want {
+			t.Fatalf("single %d, %v, want %d", id, ok, want)
+		}
+		if err := m.Accept(want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if id, ok := m.Single(); ok {
+		t.Errorf("single %d where the text is stuck", id)
+	}
+}
+
+// A draft is followed by a clone, up to where it no longer fits; the matcher itself stays, and can go there.
+func TestDraft(t *testing.T) {
+	v := byteVocabulary(`": "`, "com", "pany", `", "`, "date")
+	m := compile(t, receipt).Start(v)
+	if err := m.AcceptBytes([]byte(`{"`)); err != nil {
+		t.Fatal(err)
+	}
+	before := make([]uint64, v.Words())
+	if err := m.Mask(before); err != nil {
+		t.Fatal(err)
+	}
+	draft := []int{257, 258, 256, 'A', 259, 260, 258}
+	try := m.Clone()
+	fits := 0
+	for fits < len(draft) && try.Accept(draft[fits]) == nil {
+		fits++
+	}
+	if fits != 6 {
+		t.Errorf("%d tokens fit, want 6", fits)
+	}
+	mask := make([]uint64, v.Words())
+	if err := m.Mask(mask); err != nil || !slices.Equal(mask, before) {
+		t.Error("the draft moved the matcher")
+	}
+	m.Set(try)
+	if got := string(m.Forced()); got != `": "` {
+		t.Errorf("forced %q behind the draft", got)
+	}
+	other := compile(t, receipt).Start(v)
+	if err := panics(func() { m.Set(other) }); !strings.Contains(err, "Set") {
+		t.Errorf("set to a matcher of another grammar: %v", err)
+	}
+}
+
+// panics returns what f panics with.
+func panics(f func()) (message string) {
+	defer func() { message = fmt.Sprint(recover()) }()
+	f()
+	return
+}
+
+// What a speculating caller asks at each token costs nothing, once states are known.
+func TestDraftAllocations(t *testing.T) {
+	v := byteVocabulary("xy")
+	for _, schema := range []string{receipt, `{"properties": {"company": {"pattern": "^[A-Z]*$", "maxLength": 3000}}}`, `{}`} {
+		m := compile(t, schema).Start(v)
+		if err := m.AcceptBytes([]byte(`{"company": "A`)); err != nil {
+			t.Fatal(err)
+		}
+		try := m.Clone()
+		for name, c := range map[string]struct {
+			most float64
+			f    func()
+		}{
+			"Forced": {0, func() { m.Forced() }},
+			"Single": {0, func() { m.Single() }},
+			"Set":    {0, func() { try.Set(m) }},
+			"Clone":  {1, func() { try = m.Clone() }},
+			"Accept": {0, func() { try.Set(m); _ = try.Accept('A'); _ = try.Accept('B') }},
+		} {
+			if n := testing.AllocsPerRun(20, c.f); n > c.most {
+				t.Errorf("%s, %.30s: %v allocations, at most %v", name, schema, n, c.most)
+			}
+		}
+	}
+}
+
+// States are forgotten in the middle of a mask too: what one mask walks over may be more than is kept.
+func TestForgetInsideMask(t *testing.T) {
+	var list []string
+	for i := range 40 {
+		list = append(list, fmt.Sprintf(`{"pattern": "^([a-d]{%d}e)*$", "maxLength": %d}`, i+1, 200+i))
+	}
+	rng := rand.New(rand.NewPCG(31, 32))
+	var words []string
+	for range 400 {
+		var w []byte
+		for range 3 + rng.IntN(9) {
+			w = append(w, "abcdeabcd\""[rng.IntN(10)])
+		}
+		words = append(words, string(w))
+	}
+	v := byteVocabulary(words...)
+	g := compile(t, `{"properties": {"a": {"anyOf": [`+strings.Join(list, ", ")+`]}, "b": {"type": "string", "maxLength": 9}}}`)
+	m, tight := g.Start(v), g.Start(v)
+	tight.machine = newMachine(g.program, v)
+	tight.machine.maxState = 20_000
+	tight.Reset()
+	a, b := make([]uint64, v.Words()), make([]uint64, v.Words())
+	for _, text := range []string{`{"a": "`, "abcd", "e", "abcd", `e", "b": "`, "x", `e"`, ""} {
+		if err := m.Mask(a); err != nil {
+			t.Fatal(err)
+		}
+		epoch := tight.machine.epoch
+		if err := tight.Mask(b); err != nil || !slices.Equal(a, b) {
+			t.Fatalf("before %s: masks differ, %v", text, err)
+		}
+		if text == "e" && tight.machine.epoch < epoch+3 {
+			t.Errorf("forgot %d times inside of a mask", tight.machine.epoch-epoch)
+		}
+		if n := tight.machine.bytes + tight.machine.stacks.bytes; n > 2*tight.machine.maxState {
+			t.Errorf("%d bytes of states, the bound is %d", n, tight.machine.maxState)
+		}
+		if m.AcceptBytes([]byte(text)) != nil || tight.AcceptBytes([]byte(text)) != nil {
+			t.Fatalf("refused %s", text)
+		}
+	}
+}
