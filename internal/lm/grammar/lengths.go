@@ -179,3 +179,83 @@ func (l *lengths) after(count int32) int32 {
 	}
 	return count + 1
 }
+
+// maxExpanded is the largest range of a quantifier that is always expanded into states.
+const maxExpanded = 32
+
+// countLong turns a{m,n} of many into a* and bounds on the length of the whole text, where everything in the pattern
+// is of one length: then the length tells how often a occurs.
+func countLong(e *expr) (star *expr, low, high int32) {
+	if e.op != opCat {
+		return e, 0, unbounded
+	}
+	total, size, many := 0, 0, -1
+	flat := flatten(e, nil)
+	for i, sub := range flat {
+		if sub.op == opRep && sub.max-sub.min > maxExpanded {
+			if many >= 0 {
+				return e, 0, unbounded
+			}
+			many, sub = i, sub.subs[0]
+			n, fixed := fixedLength(sub)
+			if !fixed || n == 0 {
+				return e, 0, unbounded
+			}
+			size = n
+			continue
+		}
+		n, fixed := fixedLength(sub)
+		if !fixed {
+			return e, 0, unbounded
+		}
+		total += n
+	}
+	if many < 0 || flat[many].max == unbounded && flat[many].min <= maxExpanded {
+		return e, 0, unbounded
+	}
+	loop := flat[many]
+	if total+size*loop.min > maxCount || loop.max < unbounded && total+size*loop.max > maxCount {
+		return e, 0, unbounded
+	}
+	flat[many] = rep(loop.subs[0], 0, unbounded)
+	low, high = int32(total+size*loop.min), unbounded
+	if loop.max < unbounded {
+		high = int32(total + size*loop.max)
+	}
+	return cat(flat...), low, high
+}
+
+// flatten lists the parts of nested sequences.
+func flatten(e *expr, out []*expr) []*expr {
+	if e.op != opCat {
+		return append(out, e)
+	}
+	for _, sub := range e.subs {
+		out = flatten(sub, out)
+	}
+	return out
+}
+
+// fixedLength is the number of code points of all texts of an expr, if it is the same.
+func fixedLength(e *expr) (n int, fixed bool) {
+	switch e.op {
+	case opSet:
+		return 1, true
+	case opCat, opAlt:
+		for i, sub := range e.subs {
+			k, ok := fixedLength(sub)
+			if !ok || e.op == opAlt && i > 0 && k != n {
+				return 0, false
+			}
+			if e.op == opCat {
+				k += n
+			}
+			n = k
+		}
+		return n, e.op == opCat || len(e.subs) > 0
+	case opRep:
+		k, ok := fixedLength(e.subs[0])
+		return k * e.min, ok && e.min == e.max && k*e.min <= maxCount
+	}
+	return 0, true // opEmpty
+}
