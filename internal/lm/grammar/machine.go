@@ -276,18 +276,20 @@ func (m *machine) textLoop(s *state) *frame {
 	if n.kind != loop || n.rule != p.chars {
 		return nil
 	}
-	behind := 0 // configs behind the string, which are different ones
-	for _, c := range s.configs {
-		if c.node == n.next && slices.Contains(f.parents.frames, c.stack) {
-			behind++
-		}
-	}
-	want := 0
+	var behind []*frame // configs at the closing quote, in the order of frames
 	if f.count >= n.min {
-		want = len(f.parents.frames)
+		behind = f.parents.frames
 	}
-	if behind != want || len(s.configs) != 1+want {
+	if len(s.configs) != 1+len(behind) {
 		return nil
+	}
+	for at, parent := range behind {
+		if at >= i {
+			at++
+		}
+		if s.configs[at] != (config{n.next, parent}) {
+			return nil
+		}
 	}
 	return f
 }

@@ -17,7 +17,6 @@ type frame struct {
 	id      int32 // in order of making
 
 	alone *links // this frame and no other; nil: not asked for yet
-	near  *frame // what stands for it where a mask is made; nil: not known yet
 }
 
 // links is a set of frames, no two with the same node and count, in that order. Equal sets are one pointer.
