@@ -229,3 +229,17 @@ func TestMasksShared(t *testing.T) {
 		}
 	}
 }
+
+// Beyond a lower bound and without an upper one there is nothing left to count.
+func TestCountStops(t *testing.T) {
+	for _, schema := range []string{`{"pattern": "^[a-z]*$", "minLength": 3}`, `{"type": "string", "minLength": 3}`, `{"pattern": "^(xx)*$", "minLength": 3}`} {
+		m := compile(t, schema).Start(byteVocabularyOnce)
+		if err := m.AcceptBytes([]byte(`"xxxx`)); err != nil {
+			t.Fatal(err)
+		}
+		begun := m.state
+		if err := m.AcceptBytes([]byte("xxxxxx")); err != nil || m.state != begun {
+			t.Errorf("%s: another state behind more characters, %v", schema, err)
+		}
+	}
+}

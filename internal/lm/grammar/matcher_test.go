@@ -226,3 +226,31 @@ func TestForgetInsideMask(t *testing.T) {
 		}
 	}
 }
+
+// Free text is known also where what lies around it is not, and its mask is exact there.
+func TestTextOfTwoReadings(t *testing.T) {
+	const list = `{"type": "array", "items": {"$ref": "#/$defs/s"}, "minItems": %d, "maxItems": %d}`
+	for _, bounds := range []string{`"maxLength": 5`, `"minLength": 3`, `"minLength": 2, "maxLength": 3`} {
+		schema := fmt.Sprintf(`{"anyOf": [`+list+`, `+list+`, {"type": "array", "prefixItems": [{"$ref": "#/$defs/s"}], "items": {"type": "null"}}], "$defs": {"s": {"type": "string", %s}}}`, 0, 2, 2, 3, bounds)
+		v := byteVocabulary(`x"`, `x", "`, `xx"]`, `", null`, `"]`, `xxxx`, `", "x", "`, `é`, "\xc3")
+		m := compile(t, schema).Start(v)
+		mask := make([]uint64, v.Words())
+		for i, b := range []byte(`["xxé", "xxx", "xxx"]`) {
+			if i == 2 || i == 3 || i == 4 || i == 11 {
+				if f := m.state.text; f == nil || len(f.parents.frames) < 2 {
+					t.Errorf("%s: no free text of two readings at byte %d", schema, i)
+				}
+			}
+			if err := m.Mask(mask); err != nil {
+				t.Fatal(err)
+			}
+			checkMask(t, m, v, mask)
+			if err := m.AcceptBytes([]byte{b}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !m.Done() {
+			t.Error("not done")
+		}
+	}
+}
