@@ -11,7 +11,7 @@ import (
 
 // countedPatterns have lengths with and without gaps, with an end and without, and characters of every size.
 var countedPatterns = []string{`\S`, `^[a-z]*$`, `^(ab)*$`, `^(ab|cde)*$`, `^(abc|d){2,9}x*$`, `^a{0,40}$`, `^ab{33,70}c$`, `^(ab){0,50}c$`, `^é{3,50}😀$`, `^(a{2}|b{5})*c?$`,
-	`^["\\\n]*$`, `^(aaaa|aaaaaa)*$`, `^a?$`, `a{0,90}b`, `^(a|b{60}|c{59})$`, `^[a-z]{2,}(\.[a-z]{1,63}){0,3}$`, `^(?:x|a{40,45}é)+$`}
+	`^["\\\n]*$`, `^(aaaa|aaaaaa)*$`, `^a?$`, `a{0,90}b`, `^(a|b{60}|c{59})$`, `^[a-z]{2,}(\.[a-z]{1,63}){0,3}$`, `^(?:x|a{40,45}é)+$`, `^a*(b{60})?$`}
 
 // countedGeneric is the string with bounds multiplied into the pattern's automaton.
 func countedGeneric(t *testing.T, pattern string, low, high int32) *Grammar {
@@ -48,7 +48,7 @@ func TestCounted(t *testing.T) {
 	a, b := make([]uint64, v.Words()), make([]uint64, v.Words())
 	compiled := 0
 	for _, pattern := range countedPatterns {
-		for _, bounds := range [][2]int32{{0, 3}, {2, 2}, {5, 60}, {30, 31}, {7, unbounded}, {41, unbounded}, {0, 100}, {99, 100}, {3, 2}, {0, unbounded}} {
+		for _, bounds := range [][2]int32{{0, 3}, {2, 2}, {5, 60}, {30, 31}, {7, unbounded}, {41, unbounded}, {0, 100}, {99, 100}, {200, 400}, {3, 2}, {0, unbounded}} {
 			low, high := bounds[0], bounds[1]
 			generic := countedGeneric(t, pattern, low, high)
 			schema := fmt.Sprintf(`{"pattern": %s, "minLength": %d, "maxLength": %d}`, appendQuoted(nil, pattern), low, high)

@@ -37,7 +37,8 @@ type content struct {
 type exit struct{ node, chars int32 }
 
 // NewVocabulary prepares the tokens of a model, by id. A nil or empty token is never allowed: control tokens are
-// given so. The eos tokens are allowed exactly where the text is complete; it panics if one is no id.
+// given so, and rows that stand for no token, whatever a file calls them. The eos tokens are allowed exactly where the
+// text is complete; it panics if one is no id.
 func NewVocabulary(tokens [][]byte, eos []int) *Vocabulary {
 	v := &Vocabulary{tokens: slices.Clone(tokens)}
 	for _, id := range eos {

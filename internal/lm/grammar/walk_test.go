@@ -24,6 +24,10 @@ var walkSchemas = []string{
 	`{"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "properties": {"value": {"type": "string", "pattern": "[A-Z]{2,3}-\\d|^é*$", "maxLength": 12}, "next": {"oneOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]}, "kids": {"type": "array", "items": {"$ref": "#/$defs/node"}}}, "required": ["value", "next"]}}}`,
 	`{"oneOf": [{"type": "object", "properties": {"k": {"const": "a"}, "x": {}}, "required": ["k", "x"]}, {"type": "object", "properties": {"k": {"const": "b"}}, "required": ["k"]}]}`,
 	`{"type": "string", "pattern": "^[^\\x00-\\x1f\"]{2,9}$"}`,
+	`{"type": "string", "pattern": "^(a|é\"|\n[^a]{2})*$", "minLength": 7, "maxLength": 31}`,
+	`{"type": "object", "properties": {"a": {"const": 1}, "ab": {"const": 2}, "abc": {"const": 3}, "a\"": {"const": 4}, "": {"const": 5}, "b": {"const": 6}}, "required": ["abc"], "additionalProperties": true}`,
+	`{"anyOf": [{"type": "array", "items": {"$ref": "#"}, "maxItems": 2}, {"type": "array", "items": {"$ref": "#"}, "minItems": 2, "maxItems": 20}, {"type": "array", "prefixItems": [{"$ref": "#"}, {"pattern": "^[a-c]*$", "maxLength": 15}]}]}`,
+	`{"type": "array", "items": {"pattern": "\\S", "maxLength": 4000}, "minItems": 15, "maxItems": 40}`,
 }
 
 // randomVocabulary draws tokens: pieces of JSON that span structure, of text in several scripts, and pieces cut
