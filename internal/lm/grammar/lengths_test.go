@@ -11,7 +11,10 @@ import (
 
 // countedPatterns have lengths with and without gaps, with an end and without, and characters of every size.
 var countedPatterns = []string{`\S`, `^[a-z]*$`, `^(ab)*$`, `^(ab|cde)*$`, `^(abc|d){2,9}x*$`, `^a{0,40}$`, `^ab{33,70}c$`, `^(ab){0,50}c$`, `^é{3,50}😀$`, `^(a{2}|b{5})*c?$`,
-	`^["\\\n]*$`, `^(aaaa|aaaaaa)*$`, `^a?$`, `a{0,90}b`, `^(a|b{60}|c{59})$`, `^[a-z]{2,}(\.[a-z]{1,63}){0,3}$`, `^(?:x|a{40,45}é)+$`, `^a*(b{60})?$`}
+	`^["\\\n]*$`, `^(aaaa|aaaaaa)*$`, `^a?$`, `a{0,90}b`, `^(a|b{60}|c{59})$`, `^[a-z]{2,}(\.[a-z]{1,63}){0,3}$`, `^(?:x|a{40,45}é)+$`, endIsShort}
+
+// endIsShort has states that lead to the end soon or not at all, beside some that go on for ever.
+const endIsShort = `^a*(b{60})?$`
 
 // countedGeneric is the string with bounds multiplied into the pattern's automaton.
 func countedGeneric(t *testing.T, pattern string, low, high int32) *Grammar {
@@ -50,6 +53,9 @@ func TestCounted(t *testing.T) {
 	for _, pattern := range countedPatterns {
 		for _, bounds := range [][2]int32{{0, 3}, {2, 2}, {5, 60}, {30, 31}, {7, unbounded}, {41, unbounded}, {0, 100}, {99, 100}, {200, 400}, {3, 2}, {0, unbounded}} {
 			low, high := bounds[0], bounds[1]
+			if high == 400 && pattern != endIsShort {
+				continue // too many states to multiply
+			}
 			generic := countedGeneric(t, pattern, low, high)
 			schema := fmt.Sprintf(`{"pattern": %s, "minLength": %d, "maxLength": %d}`, appendQuoted(nil, pattern), low, high)
 			g, err := Compile([]byte(schema))
