@@ -249,3 +249,27 @@ func TestCountStops(t *testing.T) {
 		}
 	}
 }
+
+// Strings are told apart by their lengths too, and by lengths that a pattern cannot have.
+func TestLengthsApart(t *testing.T) {
+	for _, c := range []struct {
+		a, b  string
+		apart bool
+	}{
+		{`"maxLength": 3`, `"minLength": 4`, true},
+		{`"maxLength": 4`, `"minLength": 4`, false},
+		{`"minLength": 4`, `"maxLength": 3`, true},
+		{`"pattern": "^(ab)*$"`, `"minLength": 3, "maxLength": 3`, true},
+		{`"pattern": "^(ab)*$"`, `"minLength": 3, "maxLength": 4`, false},
+		{`"pattern": "^a*$", "maxLength": 100000`, `"pattern": "^[ab]*$", "minLength": 100001`, true},
+		{`"pattern": "^a{0,2000}$"`, `"pattern": "^a{2001,5000}$"`, true},
+		{`"pattern": "^a{0,2000}$"`, `"pattern": "^a{2000,5000}$"`, false},
+		{`"enum": ["abc"]`, `"maxLength": 2`, true},
+		{`"enum": ["abc"]`, `"maxLength": 3`, false},
+	} {
+		schema := fmt.Sprintf(`{"oneOf": [{"type": "string", %s}, {"type": "string", %s}]}`, c.a, c.b)
+		if _, err := Compile([]byte(schema)); (err == nil) != c.apart {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}
