@@ -214,10 +214,8 @@ func countLong(e *expr) (star *expr, low, high int32) {
 		return e, 0, unbounded
 	}
 	loop := flat[many]
-	if total+size*loop.min > maxCount || loop.max < unbounded && total+size*loop.max > maxCount {
-		return e, 0, unbounded
-	}
 	flat[many] = rep(loop.subs[0], 0, unbounded)
+	// What is of one length has a node for each code point, so that no sum that matters exceeds an int32.
 	low, high = int32(total+size*loop.min), unbounded
 	if loop.max < unbounded {
 		high = int32(total + size*loop.max)
