@@ -225,14 +225,7 @@ func (m *machine) intern() *state {
 	if len(set) == 0 && !accept {
 		return m.dead
 	}
-	m.key = m.key[:0]
-	if accept {
-		m.key = append(m.key, 1)
-	}
-	for _, c := range set {
-		m.key = binary.LittleEndian.AppendUint32(m.key, uint32(c.node))
-		m.key = binary.LittleEndian.AppendUint32(m.key, uint32(c.stack.id))
-	}
+	m.key = appendKey(m.key[:0], set, accept)
 	if s, ok := m.states[string(m.key)]; ok {
 		return s
 	}
@@ -241,6 +234,17 @@ func (m *machine) intern() *state {
 	m.states[string(m.key)] = s
 	m.bytes += 192 + 24*len(set)
 	return s
+}
+
+func appendKey(key []byte, set []config, accept bool) []byte {
+	if accept {
+		key = append(key, 1)
+	}
+	for _, c := range set {
+		key = binary.LittleEndian.AppendUint32(key, uint32(c.node))
+		key = binary.LittleEndian.AppendUint32(key, uint32(c.stack.id))
+	}
+	return key
 }
 
 // merged sorts configs and joins those that differ only in what lies below the top of the stack.

@@ -242,6 +242,7 @@ func TestForget(t *testing.T) {
 		if m.Accept(id) != nil || tight.Accept(id) != nil {
 			t.Fatal("refused a token of the mask")
 		}
+		checkEpoch(t, tight.machine)
 		if tight.machine.maskBytes > tight.machine.maxMask {
 			t.Fatalf("%d bytes of masks, at most %d", tight.machine.maskBytes, tight.machine.maxMask)
 		}
