@@ -109,7 +109,7 @@ func (f *Form) text(dst []byte, id int) []byte {
 // vocabulary is a model's tokens for the masks of its answers.
 type vocabulary struct {
 	*grammar.Vocabulary
-	thoughts *thoughts // nil for a model that does not think
+	thoughts func() *thoughts // made when a model thinks first
 }
 
 // newVocabulary sorts the tokens. Control tokens, rows that have no token and tokens that are not used are never written;
@@ -125,8 +125,6 @@ func (f *Form) newVocabulary() *vocabulary {
 		}
 	}
 	v := &vocabulary{Vocabulary: grammar.NewVocabulary(tokens, ends)}
-	if f.thinks() {
-		v.thoughts = newThoughts(f, tokens)
-	}
+	v.thoughts = sync.OnceValue(func() *thoughts { return newThoughts(f, tokens) })
 	return v
 }
