@@ -57,6 +57,7 @@ type format struct {
 	bytes  int // bytes a block
 	decode func(dst []float32, src []byte)
 	encode func(dst []byte, src []float32) // nil: read only
+	halves []int                           // where a block that is encoded has its numbers of 16 bits
 
 	// How a stored row becomes a row of a panel: fill sets row r of b to columns 32i to 32i+31 of a stored row. Formats
 	// without a panel format of their own become one that holds their numbers exactly. fill is nil for 16 and 32 bits.
@@ -66,27 +67,27 @@ type format struct {
 
 var formats = []format{
 	{t: F32, name: "F32", block: 1, bytes: 4, decode: decodeF32, encode: encodeF32},
-	{t: F16, name: "F16", block: 1, bytes: 2, decode: decodeF16, encode: encodeF16},
-	{t: BF16, name: "BF16", block: 1, bytes: 2, decode: decodeBF16, encode: encodeBF16},
-	{t: Q4_0, name: "Q4_0", block: 32, bytes: 18, decode: decodeQ4_0, encode: encodeQ4_0,
+	{t: F16, name: "F16", block: 1, bytes: 2, decode: decodeF16, encode: encodeF16, halves: []int{0}},
+	{t: BF16, name: "BF16", block: 1, bytes: 2, decode: decodeBF16, encode: encodeBF16, halves: []int{0}},
+	{t: Q4_0, name: "Q4_0", block: 32, bytes: 18, decode: decodeQ4_0, encode: encodeQ4_0, halves: []int{0},
 		panel: kernel.PanelQ4_0, fill: fillQ4_0},
-	{t: Q4_1, name: "Q4_1", block: 32, bytes: 20, decode: decodeQ4_1, encode: encodeQ4_1,
+	{t: Q4_1, name: "Q4_1", block: 32, bytes: 20, decode: decodeQ4_1, encode: encodeQ4_1, halves: []int{0, 2},
 		panel: kernel.PanelQ4_1, fill: fillQ4_1},
-	{t: Q5_0, name: "Q5_0", block: 32, bytes: 22, decode: decodeQ5_0, encode: encodeQ5_0,
+	{t: Q5_0, name: "Q5_0", block: 32, bytes: 22, decode: decodeQ5_0, encode: encodeQ5_0, halves: []int{0},
 		panel: kernel.PanelQ5_0, fill: fillQ5_0},
-	{t: Q5_1, name: "Q5_1", block: 32, bytes: 24, decode: decodeQ5_1, encode: encodeQ5_1,
+	{t: Q5_1, name: "Q5_1", block: 32, bytes: 24, decode: decodeQ5_1, encode: encodeQ5_1, halves: []int{0, 2},
 		panel: kernel.PanelQ5_1, fill: fillQ5_1},
-	{t: Q8_0, name: "Q8_0", block: 32, bytes: 34, decode: decodeQ8_0, encode: encodeQ8_0,
+	{t: Q8_0, name: "Q8_0", block: 32, bytes: 34, decode: decodeQ8_0, encode: encodeQ8_0, halves: []int{0},
 		panel: kernel.PanelQ8_0, fill: fillQ8_0},
 	{t: Q2_K, name: "Q2_K", block: 256, bytes: 84, decode: decodeQ2_K,
 		panel: kernel.PanelQ2_K, fill: fillQ2_K},
 	{t: Q3_K, name: "Q3_K", block: 256, bytes: 110, decode: decodeQ3_K,
 		panel: kernel.PanelQ6_K, fill: fillQ3_K},
-	{t: Q4_K, name: "Q4_K", block: 256, bytes: 144, decode: decodeQ4_K, encode: encodeQ4_K,
+	{t: Q4_K, name: "Q4_K", block: 256, bytes: 144, decode: decodeQ4_K, encode: encodeQ4_K, halves: []int{0, 2},
 		panel: kernel.PanelQ4_K, fill: fillQ4_K},
-	{t: Q5_K, name: "Q5_K", block: 256, bytes: 176, decode: decodeQ5_K, encode: encodeQ5_K,
+	{t: Q5_K, name: "Q5_K", block: 256, bytes: 176, decode: decodeQ5_K, encode: encodeQ5_K, halves: []int{0, 2},
 		panel: kernel.PanelQ5_K, fill: fillQ5_K},
-	{t: Q6_K, name: "Q6_K", block: 256, bytes: 210, decode: decodeQ6_K, encode: encodeQ6_K,
+	{t: Q6_K, name: "Q6_K", block: 256, bytes: 210, decode: decodeQ6_K, encode: encodeQ6_K, halves: []int{208},
 		panel: kernel.PanelQ6_K, fill: fillQ6_K},
 	{t: IQ4_NL, name: "IQ4_NL", block: 32, bytes: 18, decode: decodeIQ4_NL,
 		panel: kernel.PanelQ8_0, fill: fillIQ4_NL},
@@ -187,7 +188,8 @@ func Decode(t Type, dst []float32, src []byte) {
 	t.known().decode(dst, src)
 }
 
-// Encode stores src, whole blocks, in dst. The error names a type that cannot be written.
+// Encode stores src, whole blocks, in dst. The error names a type that cannot be written, or is a RangeError for the
+// weight that t cannot hold; then dst is not to be used.
 func Encode(t Type, dst []byte, src []float32) error {
 	if !t.CanEncode() {
 		return fmt.Errorf("quant: cannot write %v", t)
@@ -195,6 +197,10 @@ func Encode(t Type, dst []byte, src []float32) error {
 	if need := t.RowBytes(len(src)); len(dst) < need {
 		panic(fmt.Sprintf("quant: Encode: %d bytes for %v, want %d", len(dst), t, need))
 	}
-	t.known().encode(dst, src)
-	return nil
+	f := t.known()
+	if err := f.checkValues(src); err != nil {
+		return err
+	}
+	f.encode(dst, src)
+	return f.checkStored(dst, src)
 }
