@@ -23,7 +23,7 @@ func (e *RangeError) Error() string {
 }
 
 // Behind returns err with the index of its RangeError, if it has one, counted from so many weights before the values
-// that were given.
+// that were given. Text that wraps an error has the index that it had: wrap last.
 func Behind(err error, weights int) error {
 	var e *RangeError
 	if errors.As(err, &e) {

@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"retort/internal/compute/quant"
@@ -93,7 +92,7 @@ func encodeRows(dst io.Writer, t quant.Type, values []float32, n int) error {
 		part := values[at:min(at+step, len(values))]
 		b := buf[:len(part)/n*t.RowBytes(n)]
 		if err := quant.Encode(t, b, part); err != nil {
-			return fmt.Errorf("model: store as %v: %w", t, quant.Behind(err, at))
+			return quant.Behind(err, at)
 		}
 		if _, err := dst.Write(b); err != nil {
 			return err
