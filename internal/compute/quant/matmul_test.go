@@ -129,39 +129,48 @@ func TestMatMulT(t *testing.T) {
 	r := tensor.NewRun(par.New(2))
 	defer r.Pool.Close()
 	for _, typ := range Types() {
-		const rows, out, in = 5, 300, 256
-		w, err := New(typ, randomBlocks(typ, out*in, 4), out, in)
-		if err != nil {
-			t.Fatal(err)
+		checkMatMulT(t, r, typ, 5, 300, 256)
+		checkMatMulT(t, r, typ, 2, 19, 768)
+		if typ.BlockSize() == 1 { // rows of any width
+			checkMatMulT(t, r, typ, 3, 18, 7)
+			checkMatMulT(t, r, typ, 4, 33, 771)
 		}
-		x, y := r.New(rows, in), randomTensor(r, rows, out, 8)
-		y.Grad = y.Data
-		start := r.Zeroed(x)
-		for i := range start {
-			start[i] = float32(i % 7)
-		}
-		w.MatMulT(r, x, y)
-		want, size := make([]float64, rows*in), make([]float64, rows*in)
-		line := make([]float32, in)
-		for o := range out {
-			w.Decode(line, o)
-			for row := range rows {
-				for k, v := range line {
-					p := float64(v) * float64(y.Data[row*out+o])
-					want[row*in+k] += p
-					size[row*in+k] += math.Abs(p)
-				}
+	}
+}
+
+func checkMatMulT(t *testing.T, r *tensor.Run, typ Type, rows, out, in int) {
+	t.Helper()
+	w, err := New(typ, randomBlocks(typ, out*in, 4), out, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, y := r.New(rows, in), randomTensor(r, rows, out, 8)
+	y.Grad = y.Data
+	start := r.Zeroed(x)
+	for i := range start {
+		start[i] = float32(i % 7)
+	}
+	w.MatMulT(r, x, y)
+	want, size := make([]float64, rows*in), make([]float64, rows*in)
+	line := make([]float32, in)
+	for o := range out {
+		w.Decode(line, o)
+		for row := range rows {
+			for k, v := range line {
+				p := float64(v) * float64(y.Data[row*out+o])
+				want[row*in+k] += p
+				size[row*in+k] += math.Abs(p)
 			}
 		}
-		// bf16 keeps 8 bits of each factor: two roundings of 2⁻⁹; float32 products lose 2⁻²⁴ a term.
-		tol := 0x1p-8
-		if typ == F32 || typ == F16 {
-			tol = out * 0x1p-24
-		}
-		for i, got := range x.Grad {
-			if d := math.Abs(float64(got) - want[i] - float64(i%7)); !(d <= tol*(size[i]+8)) {
-				t.Fatalf("%v: dx[%d, %d] = %v, want %v", typ, i/in, i%in, got, want[i]+float64(i%7))
-			}
+	}
+	// bf16 keeps 8 bits of each factor: two roundings of 2⁻⁸; float32 products lose 2⁻²⁴ a term.
+	tol := 0x1p-7 + 0x1p-16
+	if typ == F32 || typ == F16 {
+		tol = float64(out) * 0x1p-24
+	}
+	for i, got := range x.Grad {
+		if d := math.Abs(float64(got) - want[i] - float64(i%7)); !(d <= tol*(size[i]+8)) {
+			t.Fatalf("%v: dx[%d, %d] = %v, want %v", typ, i/in, i%in, got, want[i]+float64(i%7))
 		}
 	}
 }
@@ -252,5 +261,13 @@ func TestArena(t *testing.T) {
 	}
 	if a.Bytes() != 0 {
 		t.Errorf("%d bytes after Close", a.Bytes())
+	}
+}
+
+func TestArenaBytes(t *testing.T) {
+	for n, want := range map[int]int{0: 0, 1: 2 << 20, 2 << 20: 2 << 20, 2<<20 + 1: 4 << 20} {
+		if got := ArenaBytes(n); got != want {
+			t.Errorf("an arena of %d bytes takes %d, want %d", n, got, want)
+		}
 	}
 }

@@ -91,7 +91,7 @@ func (w *LoRA) merge(stored []byte) error {
 func (w *LoRA) frozen(data []byte) (tensor.Weight, error) {
 	out, in := w.Dims()
 	typ := w.stored
-	if w.half && wide(typ) {
+	if w.precision == tensor.BFloat16 && wide(typ) {
 		var err error
 		if data, err = narrowed(typ, data); err != nil {
 			return nil, err
