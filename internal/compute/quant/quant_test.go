@@ -301,6 +301,7 @@ func TestNewRefuses(t *testing.T) {
 		{Q8_0, 0, 32, 0},
 		{Q8_0, 1 << 40, 32, 34},
 		{F16, 4, -4, 32},
+		{F32, 1 << 62, 4, 0}, // whose product with 16 bytes a row wraps around to 0
 	} {
 		if w, err := New(c.t, make([]byte, c.size), c.out, c.in); err == nil {
 			t.Errorf("New(%v, %d bytes, %d, %d) = %v, want an error", c.t, c.size, c.out, c.in, w)

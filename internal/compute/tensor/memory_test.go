@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"math"
 	"testing"
 
 	"retort/internal/compute/kernel"
@@ -98,6 +99,94 @@ func TestOperandParts(t *testing.T) {
 					}
 				}
 			}
+		}
+	}
+}
+
+// TestNothingStaysBehind: what buffers, headers and converted forms held before shows in no later result.
+func TestNothingStaysBehind(t *testing.T) {
+	r := newRun(t, 2)
+	const rows, in, out = 3, 7, 5
+	w := NewDense(out, in, make([]float32, out*in), BFloat16)
+	for i := range w.Data {
+		w.Data[i] = float32(i%5) - 2
+	}
+	w.Train()
+	fill := func() { // every free buffer of bf16 that these shapes meet holds NaN
+		var taken [][]uint16
+		for range 8 {
+			h := r.halves.take(24)
+			for i := range h {
+				h[i] = 0x7fc0
+			}
+			taken = append(taken, h)
+		}
+		for _, h := range taken {
+			r.halves.give(h)
+		}
+	}
+	for round := range 3 {
+		fill()
+		x, y := r.New(rows, in), r.New(rows, out)
+		for i := range x.Data {
+			x.Data[i] = float32((i+round)%4 - 1)
+		}
+		check := func(what string, got []float32, n int, want func(i, j int) float32) {
+			t.Helper()
+			for i := range got {
+				if w := want(i/n, i%n); got[i] != w {
+					t.Fatalf("round %d: %s[%d, %d] = %v, want %v", round, what, i/n, i%n, got[i], w)
+				}
+			}
+		}
+		product := func(i, j int) (s float32) {
+			for k := range in {
+				s += x.Data[i*in+k] * w.Data[j*in+k]
+			}
+			return s
+		}
+		MatMul(r, y, x, w)
+		check("y", y.Data, out, product)
+		r.BF16(y)
+		x.Data[0] += 8
+		x.Changed()
+		MatMul(r, y, x, w) // whose converted form is that of the values before
+		half, stride := r.BF16(y)
+		check("bf16 of y", y.Data, out, func(i, j int) float32 { return fromHalf(half[i*stride+j]) })
+		fill()
+		copy(r.Zeroed(y), y.Data)
+		r.Zeroed(x)
+		w.MatMulT(r, x, y)
+		check("dx", x.Grad, in, func(i, j int) (s float32) {
+			for k := range out {
+				s += fromHalf(half[i*stride+k]) * w.Data[k*in+j]
+			}
+			return s
+		})
+		fill()
+		clear(w.Grad)
+		w.AccGrad(r, y, x)
+		check("dW", w.Grad, in, func(i, j int) (s float32) {
+			for k := range rows {
+				s += y.Grad[k*out+i] * x.Data[k*in+j]
+			}
+			return s
+		})
+		r.Release(0)
+	}
+}
+
+func fromHalf(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+// TestForeignBuffers: a slice of a size that buffers do not have is never handed out for one that they have.
+func TestForeignBuffers(t *testing.T) {
+	var b buffers[float32]
+	for n := 65; n < 200; n++ {
+		b.give(make([]float32, n))
+	}
+	for n := 1; n < 300; n++ {
+		if s := b.take(n); len(s) != n {
+			t.Fatalf("%d elements, want %d", len(s), n)
 		}
 	}
 }
