@@ -272,7 +272,12 @@ func (l *loader) make(t weights.Tensor, data []byte, out, in int) tensor.Weight 
 	}
 	typ := t.Type
 	if l.opts.LoRA != nil && l.opts.Precision == tensor.BFloat16 && wide(typ) && !(Param{Name: t.Name}).isRouter() {
-		typ, data = quant.BF16, narrowed(typ, data)
+		half, err := narrowed(typ, data)
+		if err != nil {
+			l.Fault(t.Name, err)
+			return nil
+		}
+		typ, data = quant.BF16, half
 	}
 	w, err := l.arena.New(typ, data, out, in)
 	if err != nil {
