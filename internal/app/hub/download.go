@@ -33,6 +33,8 @@ type download struct {
 	hash   hash.Hash // of the first offset bytes
 	offset int64
 	head   []byte // the first bytes that came, until the magic is checked
+	judged bool   // the model's head was read and found good, or is too long to
+	look   int64  // how many bytes shall be there at the next look at the head
 }
 
 // partialState stands beside a .partial file and says what it is a part of.
@@ -57,7 +59,16 @@ func (d *download) run(ctx context.Context) (File, error) {
 	if err == nil {
 		err = d.file.Sync()
 	}
+	sum := hex.EncodeToString(d.hash.Sum(nil))
+	if whole := d.part.sha256 == "" || sum == d.part.sha256; err == nil && whole {
+		err = d.judge()
+	}
 	err = errors.Join(err, d.file.Close())
+	var useless *uselessError
+	if errors.As(err, &useless) {
+		d.drop()
+		return File{}, err
+	}
 	if err != nil {
 		if d.offset > 0 && (ctx.Err() != nil || isTransferError(err)) {
 			return File{}, hinted("the same command goes on from "+d.standing()+", which are kept", "%w", err)
@@ -67,7 +78,6 @@ func (d *download) run(ctx context.Context) (File, error) {
 		}
 		return File{}, err
 	}
-	sum := hex.EncodeToString(d.hash.Sum(nil))
 	if d.part.sha256 != "" && sum != d.part.sha256 {
 		d.drop()
 		return File{}, hinted("try again; if it stays so, the file was changed or damaged at its source",
@@ -169,7 +179,7 @@ func (d *download) advance(n int64) {
 // restart empties the file.
 func (d *download) restart() error {
 	d.hash.Reset()
-	d.head = nil
+	d.head, d.judged, d.look = nil, false, 0
 	d.advance(-d.offset)
 	if err := d.file.Truncate(0); err != nil {
 		return err
@@ -336,7 +346,33 @@ func (d *download) Write(b []byte) (int, error) {
 	if err != nil {
 		return n, &writeError{err}
 	}
-	return n, nil
+	if d.offset >= max(d.look, leastHead) {
+		err = d.judge()
+	}
+	return n, err
+}
+
+// uselessError is about a file that will not be a model that runs, however it goes on.
+type uselessError struct{ err error }
+
+func (e *uselessError) Error() string { return "not a usable model: " + e.err.Error() }
+func (e *uselessError) Unwrap() error { return e.err }
+
+// judge looks at the head of a model, as far as it is here, and ends the transfer of one that cannot be run.
+func (d *download) judge() error {
+	if d.judged || d.part.of == 0 {
+		return nil
+	}
+	head := make([]byte, min(d.offset, mostHead))
+	if _, err := d.file.ReadAt(head, 0); err != nil {
+		return &writeError{err}
+	}
+	known, err := judgeHead(d.part.name, head, d.part.size, d.part.of)
+	if err != nil {
+		return &uselessError{err}
+	}
+	d.judged, d.look = known || d.offset >= mostHead, 4*d.offset
+	return nil
 }
 
 // checkMagic refuses a page of a web site before gigabytes of it are kept.

@@ -96,7 +96,7 @@ func TestEmptyStore(t *testing.T) {
 func writeModel(t *testing.T, dir, name string, n int) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
-	if err := os.WriteFile(file, model(t, n, uint64(n)), 0o644); err != nil {
+	if err := os.WriteFile(file, tinyGGUF(t, n, uint64(n)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -238,8 +238,8 @@ func TestResolve(t *testing.T) {
 	if err := os.Mkdir("nothing", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"m/config.json": "{}", "m/model.safetensors": string(safetensors(4, 1)),
-		"bare/model.safetensors": string(safetensors(4, 1)), "old/model.bin": "x", "old/config.json": "{}", "notes": "text"} {
+	for name, data := range map[string]string{"m/config.json": "{}", "m/model.safetensors": string(safetensorsFile(4, 1)),
+		"bare/model.safetensors": string(safetensorsFile(4, 1)), "old/model.bin": "x", "old/config.json": "{}", "notes": "text"} {
 		os.MkdirAll(filepath.Dir(name), 0o755)
 		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
 			t.Fatal(err)
