@@ -265,7 +265,7 @@ func (d *download) begin(r *reply) error {
 			return fmt.Errorf("%s: unexpected Content-Range %q", r.Request.URL.Host, r.Header.Get("Content-Range"))
 		}
 		from, _ := strconv.ParseInt(m[1], 10, 64)
-		if etag := strongTag(r.Header); from != d.offset || etag != "" && strings.HasPrefix(d.state.Validator, `"`) && etag != d.state.Validator {
+		if from != d.offset || d.changed(r.Header) {
 			return errDiscard
 		}
 		total = -1
@@ -276,6 +276,16 @@ func (d *download) begin(r *reply) error {
 		return &statusError{code: r.StatusCode, host: r.Request.URL.Host, path: r.Request.URL.Path}
 	}
 	return d.accept(r, total)
+}
+
+// changed reports whether an answer is surely of another version than the bytes that are here. A server should have seen so
+// itself, by If-Range; some pass that over.
+func (d *download) changed(h http.Header) bool {
+	now := strongTag(h)
+	if !strings.HasPrefix(d.state.Validator, `"`) {
+		now = h.Get("Last-Modified")
+	}
+	return now != "" && d.state.Validator != "" && now != d.state.Validator
 }
 
 // accept takes over what an answer says of the whole file, where it agrees with what is known.

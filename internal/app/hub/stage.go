@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// rename is a variable so that a test can let the last step of a commit fail.
+var rename = (*os.Root).Rename
+
 // stageDir is where a pull gathers its files. It becomes the entry by one rename.
 func stageDir(name string) string { return filepath.Join(partialDir, folder(name)) }
 
@@ -113,12 +116,12 @@ func (p *pull) commit(pl *plan, files []File) (Entry, error) {
 		return Entry{}, err
 	}
 	if _, err := p.root.Lstat(dir); err == nil {
-		if err := p.root.Rename(dir, old); err != nil {
+		if err := rename(p.root, dir, old); err != nil {
 			return Entry{}, err
 		}
 	}
-	if err := p.root.Rename(stage, dir); err != nil {
-		p.root.Rename(old, dir) // nothing to put back where there was no older one
+	if err := rename(p.root, stage, dir); err != nil {
+		rename(p.root, old, dir) // nothing to put back where there was no older one
 		return Entry{}, err
 	}
 	p.root.RemoveAll(old) // what stays in the way of this is cleared by the next pull of the name
