@@ -155,8 +155,9 @@ func shardsOf(name string) (prefix string, names []string) {
 	if m == nil {
 		return strings.TrimSuffix(name, ".gguf"), []string{name}
 	}
+	no, _ := strconv.Atoi(m[2])
 	n, _ := strconv.Atoi(m[3])
-	if n < 1 || n > maxShards {
+	if no < 1 || no > n || n > maxShards {
 		return strings.TrimSuffix(name, ".gguf"), []string{name}
 	}
 	for i := range n {
