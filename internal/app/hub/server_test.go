@@ -256,12 +256,20 @@ func cutAfter(w http.ResponseWriter, r *http.Request, data []byte, n int64) {
 
 // setLlama gives a file what a llama's config is read from.
 func setLlama(w *gguf.Writer) {
+	setConfig(w)
+	setEmbedding(w)
+}
+
+func setConfig(w *gguf.Writer) {
 	w.Set("general.architecture", gguf.ValueOf("llama"))
 	for _, key := range []string{"embedding_length", "block_count", "feed_forward_length", "context_length"} {
 		w.Set("llama."+key, gguf.ValueOf(uint32(8)))
 	}
 	w.Set("llama.attention.head_count", gguf.ValueOf(uint32(2)))
 	w.Set("llama.attention.layer_norm_rms_epsilon", gguf.ValueOf(float32(1e-5)))
+}
+
+func setEmbedding(w *gguf.Writer) {
 	w.Add("token_embd.weight", gguf.F32, []int{8, 2}, func(dst io.Writer) error {
 		_, err := dst.Write(make([]byte, 64))
 		return err
