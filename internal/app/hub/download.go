@@ -35,6 +35,8 @@ type download struct {
 	head   []byte // the first bytes that came, until the magic is checked
 	judged bool   // the model's head was read and found good, or is too long to
 	look   int64  // how many bytes shall be there at the next look at the head
+	// What only answers about one version of the file told, and is forgotten with that version.
+	guessedSize, guessedTotal bool
 }
 
 // partialState stands beside a .partial file and says what it is a part of.
@@ -161,9 +163,9 @@ func (d *download) readState() error {
 
 // sized takes over a size that the source did not tell beforehand.
 func (d *download) sized(n int64) {
-	d.part.size = n
+	d.part.size, d.guessedSize = n, true
 	if d.at.Total < 0 {
-		d.at.Total = d.before + n // of several files at least so much
+		d.at.Total, d.guessedTotal = d.before+n, true // of several files at least so much
 	}
 }
 
@@ -180,6 +182,12 @@ func (d *download) advance(n int64) {
 func (d *download) restart() error {
 	d.hash.Reset()
 	d.head, d.judged, d.look = nil, false, 0
+	if d.guessedSize {
+		d.part.size, d.guessedSize = -1, false
+	}
+	if d.guessedTotal {
+		d.at.Total, d.guessedTotal = -1, false
+	}
 	d.advance(-d.offset)
 	if err := d.file.Truncate(0); err != nil {
 		return err

@@ -109,9 +109,6 @@ func (p *pull) commit(pl *plan, files []File) (Entry, error) {
 	if err := Check(check); err != nil {
 		return Entry{}, p.unusable(stage, pl, err)
 	}
-	for _, f := range files {
-		p.root.Remove(filepath.Join(stage, f.Name+stateSuffix))
-	}
 	if err := writeManifest(p.root, filepath.Join(stage, manifestName), e); err != nil {
 		return Entry{}, err
 	}
@@ -123,6 +120,9 @@ func (p *pull) commit(pl *plan, files []File) (Entry, error) {
 	if err := rename(p.root, stage, dir); err != nil {
 		rename(p.root, old, dir) // nothing to put back where there was no older one
 		return Entry{}, err
+	}
+	for _, f := range files { // only now: with them a commit that fails can be tried again without the network
+		p.root.Remove(filepath.Join(dir, f.Name+stateSuffix))
 	}
 	p.root.RemoveAll(old) // what stays in the way of this is cleared by the next pull of the name
 	return p.store.entry(p.root, dir)
