@@ -4,6 +4,7 @@ package hub
 
 import (
 	"errors"
+	"net/http"
 	"os/signal"
 	"strings"
 	"testing"
@@ -56,6 +57,23 @@ func TestFreeSpace(t *testing.T) {
 	}
 	s.free = func(string) (int64, error) { return int64(len(data)), nil }
 	wantContent(t, s, mustPull(t, s, "tiny:1b", h.options()), data)
+	// What an earlier run left needs no room again.
+	if err := s.Remove("tiny:1b"); err != nil {
+		t.Fatal(err)
+	}
+	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
+		if n == 2 {
+			cutAfter(w, r, data, 900_000)
+		}
+		return false
+	}
+	o := h.options()
+	o.Tries = 1
+	if _, err := s.Pull(t.Context(), "tiny:1b", o); err == nil {
+		t.Fatal("cut pull succeeded")
+	}
+	s.free = func(string) (int64, error) { return int64(len(data)) - 900_000, nil }
+	wantContent(t, s, mustPull(t, s, "tiny:1b", o), data)
 	if free, err := freeBytes(s.dir()); err != nil || free <= 0 {
 		t.Errorf("free bytes of a real disk: %d, %v", free, err)
 	}

@@ -270,7 +270,7 @@ func TestRefusals(t *testing.T) {
 		{ref: "nothing:1b", want: h.hub.Listener.Addr().String() + "/v2/library/nothing/manifests/1b: HTTP 404", hint: "hf:"},
 		{ref: "hf:acme/tiny", ask: func(w http.ResponseWriter, r *http.Request, n int) bool { fmt.Fprint(w, "<html>"); return true },
 			want: h.hub.Listener.Addr().String() + "/api/models/acme/tiny/tree/main: listing: "},
-		{ref: junk, want: "not a usable model"},
+		{ref: junk, want: "not a usable model", clean: true},
 		{ref: gz, want: "encoding"},
 		{ref: "file:///etc/passwd", want: "scheme", typed: true},
 		{ref: "https://user:pw@example.com/x.gguf", want: "user name", typed: true},

@@ -133,9 +133,24 @@ func TestNeverMixed(t *testing.T) {
 
 // The hash that a registry or hub names decides, though size and address are the same.
 func TestNeverMixedByHash(t *testing.T) {
+	for _, tree := range []bool{true, false} {
+		testNeverMixedByHash(t, tree)
+	}
+}
+
+// testNeverMixedByHash tries it with a hub that lists hashes and versions, or with one that tells the hash alone.
+func testNeverMixedByHash(t *testing.T, tree bool) {
+	t.Helper()
 	first, second := tinyGGUF(t, 20_000, 1), tinyGGUF(t, 20_000, 2)
 	h, s := newFakeHub(t), newStore(t)
 	h.add("acme/tiny", "tiny-Q4_K_M.gguf", first)
+	h.ask = func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if !tree && strings.Contains(r.URL.Path, "/tree/") {
+			http.NotFound(w, r)
+			return true
+		}
+		return false
+	}
 	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
 		w.Header().Set("ETag", `"constant"`)
 		if n == 1 {
@@ -153,6 +168,25 @@ func TestNeverMixedByHash(t *testing.T) {
 	if r := h.fetch[len(h.fetch)-1]; r.Header.Get("Range") != "" || len(h.fetch) != 2 {
 		t.Errorf("%d requests, the last with Range %q", len(h.fetch), r.Header.Get("Range"))
 	}
+}
+
+// A file that changes between the listing and the fetch is refused by the hash that is offered then.
+func TestChangedSinceListing(t *testing.T) {
+	first, second := tinyGGUF(t, 20_000, 1), tinyGGUF(t, 20_000, 2)
+	h, s := newFakeHub(t), newStore(t)
+	h.add("acme/tiny", "tiny-Q4_K_M.gguf", first)
+	h.ask = func(w http.ResponseWriter, r *http.Request, n int) bool {
+		if n == 2 {
+			h.add("acme/tiny", "tiny-Q4_K_M.gguf", second)
+		}
+		return false
+	}
+	_, err := s.Pull(t.Context(), "hf:acme/tiny", h.options())
+	if err == nil || !strings.Contains(err.Error(), "offers sha256 "+shaOf(second)+", want "+shaOf(first)) {
+		t.Errorf("changed since it was listed: %v", err)
+	}
+	wantNothing(t, s)
+	wantContent(t, s, mustPull(t, s, "hf:acme/tiny", h.options()), second)
 }
 
 // A body that goes on beyond what was announced is cut there, named, and not asked for again.

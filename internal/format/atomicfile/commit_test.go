@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 )
 
@@ -73,5 +74,23 @@ func TestCommitFails(t *testing.T) {
 				t.Errorf("left: %v and %v", kept, temps)
 			}
 		})
+	}
+}
+
+// A file system that cannot sync folders is no failure: the rename has happened. Any other error is one.
+func TestSyncDirFails(t *testing.T) {
+	sync := syncFile
+	defer func() { syncFile = sync }()
+	for _, c := range []struct {
+		err  error
+		fine bool
+	}{{syscall.EINVAL, true}, {syscall.ENOTSUP, true}, {syscall.EIO, false}, {nil, true}} {
+		syncFile = func(f *os.File) error { return c.err }
+		if err := SyncDir(t.TempDir()); (err == nil) != c.fine {
+			t.Errorf("%v gives %v", c.err, err)
+		}
+	}
+	if err := SyncDir(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a folder that is not there: no error")
 	}
 }
