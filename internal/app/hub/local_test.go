@@ -97,6 +97,26 @@ func TestPullFileCancelled(t *testing.T) {
 	wantNothing(t, s)
 }
 
+// A file that changes while it is copied is not taken for the one that was checked.
+func TestPullFileChanges(t *testing.T) {
+	s := newStore(t)
+	src := writeModel(t, t.TempDir(), "tiny.gguf", 400_000)
+	whole, cut := stat(t, src).Size(), false
+	e, err := s.Pull(t.Context(), src, PullOptions{Progress: func(p Progress) {
+		if p.Done > 0 && !cut {
+			cut = true
+			os.Truncate(src, whole/2)
+		}
+	}})
+	if err == nil && e.Size == whole {
+		t.Skip("the file system shares blocks: the copy was made at once")
+	}
+	if err == nil || !strings.Contains(err.Error(), "changed from") || len(leftovers(t, s)) > 0 {
+		t.Errorf("%+v, %v, left over %v", e, err, leftovers(t, s))
+	}
+	wantNothing(t, s)
+}
+
 func TestPullFolderAndShards(t *testing.T) {
 	s, dir := newStore(t), filepath.Join(t.TempDir(), "tiny")
 	if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
