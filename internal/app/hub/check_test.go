@@ -20,6 +20,11 @@ func aliens() map[string]func(w *gguf.Writer) {
 			setLlama(w)
 			w.Set("general.architecture", gguf.ValueOf("gpt2"))
 		},
+		`architecture "rwkv" is not supported`: func(w *gguf.Writer) { // whose head is longer than one look
+			setLlama(w)
+			w.Set("general.architecture", gguf.ValueOf("rwkv"))
+			w.Set("general.description", gguf.ValueOf(strings.Repeat("long ", 50_000)))
+		},
 		`rope scaling "novel" is not supported`: func(w *gguf.Writer) {
 			setLlama(w)
 			w.Set("llama.rope.scaling.type", gguf.ValueOf("novel"))
