@@ -1,14 +1,22 @@
 package op
 
-import "retort/internal/compute/tensor"
+import (
+	"fmt"
+
+	"retort/internal/compute/tensor"
+)
 
 // Embed returns the rows of w that the batch's tokens name: y[t] = W[tokens[t]], with W [V, D], y [T, D].
 //
-// dW[tokens[t]] += dy[t].
+// dW[tokens[t]] += dy[t]. A token that W has no row of is a fault of the caller's and panics: behind the last row packed
+// weights hold others that are not the vocabulary's.
 func Embed(p *Pass, w tensor.Weight) *tensor.Tensor {
-	_, width := w.Dims()
+	vocab, width := w.Dims()
 	y := p.New(len(p.Batch.Tokens), width)
 	for t, id := range p.Batch.Tokens {
+		if id < 0 || int(id) >= vocab {
+			panic(fmt.Sprintf("op: Embed: token %d, want 0 to %d", id, vocab-1))
+		}
 		w.Decode(y.Row(t), int(id))
 	}
 	if p.Tape != nil {

@@ -24,11 +24,11 @@ type LatentUp struct {
 // NewLatentUp wraps w, whose rows are per head [N rows of W^UK | V rows of W^UV].
 func NewLatentUp(w tensor.Weight, shape Latent) *LatentUp { return &LatentUp{W: w, shape: shape} }
 
-// Changed says that W was written: the absorbed form's panels are packed again when next needed.
+// Changed says that W was written: the absorbed form's panels are packed again when next needed, see Pack.
 func (u *LatentUp) Changed() { u.keys, u.vals = nil, nil }
 
-// pack makes the absorbed form's panels, once after every change.
-func (u *LatentUp) pack() {
+// Pack makes the absorbed form's panels. Where nobody has called it since the last change, the first pass with a cache does.
+func (u *LatentUp) Pack() {
 	s := u.shape
 	head := make([]float32, (s.Nope+s.Value)*s.Rank)
 	nk, nv := kernel.PanelsF32(s.Rank, s.Nope), kernel.PanelsF32(s.Value, s.Rank)
@@ -61,7 +61,7 @@ func LatentAttention(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) 
 // latentAbsorbed attends with one shared key of width L+R a position, whose first L values are the value.
 func latentAbsorbed(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) *tensor.Tensor {
 	if up.keys == nil {
-		up.pack()
+		up.Pack()
 	}
 	s := up.shape
 	nk, nv := kernel.PanelsF32(s.Rank, s.Nope), kernel.PanelsF32(s.Value, s.Rank)

@@ -49,19 +49,35 @@ type File struct {
 	name    string
 	byName  map[string]int
 	mapping *mmap.File   // nil for a file in memory
-	parts   []*mmap.File // of a model in parts: the second and later
+	parts   []*mmap.File // of a model in parts: those of the others
 }
 
-// Open maps the file at path and reads its header. Of a model in parts the path is the first part's, and the others are
-// found beside it. Close it when no tensor is needed any more.
+// Open maps the file at path and reads its header. Of a model in parts the path is any part's: the others are found beside
+// it by their names, and what is returned is the whole model, with the metadata of the first. Close it when no tensor is
+// needed any more.
 func Open(path string) (*File, error) {
 	f, err := openOne(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
 	}
-	if err := f.join(path); err != nil {
+	whole, err := f.join(path)
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("gguf: %s: %w", path, err)
+	}
+	return whole, nil
+}
+
+// openOne maps and reads one file, part or whole.
+func openOne(path string) (*File, error) {
+	m, err := mmap.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := read(path, m.Bytes(), m)
+	if err != nil {
+		m.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return f, nil
 }
@@ -76,7 +92,7 @@ func Parse(name string, data []byte) (*File, error) {
 	return f, nil
 }
 
-// Close unmaps the file. Tensor data and arrays may not be read after it.
+// Close unmaps the file and all parts. Tensor data and arrays may not be read after it.
 func (f *File) Close() error {
 	var errs []error
 	for _, m := range append(f.parts, f.mapping) {
@@ -87,7 +103,7 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// Name is the path, or the name given to Parse.
+// Name is the path, of a model in parts that of the first, or the name given to Parse.
 func (f *File) Name() string { return f.name }
 
 // Architecture is general.architecture, which every model has: "llama", "qwen2", "deepseek2".

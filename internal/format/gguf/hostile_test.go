@@ -127,6 +127,7 @@ func hostile() []struct {
 		{"row no whole blocks", "rows of 48 elements are no whole blocks of 32", head(3, 1, 0).tensor("x", q4_0, 0, 48, 2).data(96)},
 		{"tensor not aligned", "offset 4 is not a multiple of 32", head(3, 1, 0).tensor("x", f32, 4, 1).data(32)},
 		{"tensors overlap", `"x" and "y" overlap`, head(3, 2, 0).tensor("x", f32, 0, 16).tensor("y", f32, 32, 8).data(64)},
+		{"tensors overlap by one byte", `"x" and "y" overlap`, head(3, 2, 0).tensor("x", uint64(I8), 0, 33).tensor("y", f32, 32, 8).data(64)},
 		{"tensors at one place", "overlap", head(3, 2, 0).tensor("x", f32, 0, 8).tensor("y", f32, 0, 8).data(64)},
 		{"tensor twice", `"x": is there twice`, head(3, 2, 0).tensor("x", f32, 0, 8).tensor("x", f32, 32, 8).data(64)},
 		{"tensor name too long", "want at most 255", head(3, 1, 0).tensor(strings.Repeat("x", 256), f32, 0, 8).data(32)},

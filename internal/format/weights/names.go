@@ -19,6 +19,7 @@ var names = [][2]string{
 	{"blk.N.attn_q.bias", "model.layers.N.self_attn.q_proj.bias"},
 	{"blk.N.attn_k.bias", "model.layers.N.self_attn.k_proj.bias"},
 	{"blk.N.attn_v.bias", "model.layers.N.self_attn.v_proj.bias"},
+	{"blk.N.attn_output.bias", "model.layers.N.self_attn.o_proj.bias"},
 	{"blk.N.attn_q_norm.weight", "model.layers.N.self_attn.q_norm.weight"},
 	{"blk.N.attn_k_norm.weight", "model.layers.N.self_attn.k_norm.weight"},
 	{"blk.N.attn_output.weight", "model.layers.N.self_attn.o_proj.weight"},
@@ -34,6 +35,10 @@ var names = [][2]string{
 	{"blk.N.ffn_gate.weight", "model.layers.N.mlp.gate_proj.weight"},
 	{"blk.N.ffn_up.weight", "model.layers.N.mlp.up_proj.weight"},
 	{"blk.N.ffn_down.weight", "model.layers.N.mlp.down_proj.weight"},
+
+	{"blk.N.ffn_gate.bias", "model.layers.N.mlp.gate_proj.bias"},
+	{"blk.N.ffn_up.bias", "model.layers.N.mlp.up_proj.bias"},
+	{"blk.N.ffn_down.bias", "model.layers.N.mlp.down_proj.bias"},
 
 	{"blk.N.ffn_gate_inp.weight", "model.layers.N.mlp.gate.weight"},
 	{"blk.N.exp_probs_b.bias", "model.layers.N.mlp.gate.e_score_correction_bias"},
@@ -66,8 +71,8 @@ func HuggingFaceName(name string, expert int) (hf string, ok bool) {
 	return strings.Replace(hf, ".E.", "."+strconv.Itoa(expert)+".", 1), true
 }
 
-// ggufName translates Hugging Face's name of a tensor, or of one expert's part of it; expert is -1 where there is none.
-func ggufName(hf string) (name string, expert int, ok bool) {
+// GGUFName translates Hugging Face's name of a tensor, or of one expert's part of it; expert is -1 where there is none.
+func GGUFName(hf string) (name string, expert int, ok bool) {
 	p, numbers := pattern(hf)
 	if name, ok = fromHuggingFace[p]; !ok {
 		return "", 0, false
@@ -79,6 +84,17 @@ func ggufName(hf string) (name string, expert int, ok bool) {
 		return name, numbers[1], true
 	}
 	return name, -1, true
+}
+
+// Turns says whether the tensor name, GGUF's, holds the queries or keys that positions turn: of llama its rows are in
+// another order there than in Hugging Face's files.
+func Turns(name string) bool {
+	for _, suffix := range []string{".attn_q.weight", ".attn_k.weight", ".attn_q.bias", ".attn_k.bias"} {
+		if strings.HasSuffix(name, suffix) {
+			return true
+		}
+	}
+	return false
 }
 
 // pattern replaces the numbers between dots by N, the second by E.

@@ -16,7 +16,7 @@ func TestNamesBothWays(t *testing.T) {
 		if want := strings.Replace(strings.Replace(n[1], ".N.", ".17.", 1), ".E.", ".5.", 1); !ok || hf != want {
 			t.Errorf("%s is %q there, want %q", gguf, hf, want)
 		}
-		back, expert, ok := ggufName(hf)
+		back, expert, ok := GGUFName(hf)
 		want := -1
 		if strings.Contains(n[1], ".E.") {
 			want = 5
@@ -30,7 +30,7 @@ func TestNamesBothWays(t *testing.T) {
 		if hf, ok := HuggingFaceName(name, 0); ok {
 			t.Errorf("%q is %q there", name, hf)
 		}
-		if gguf, _, ok := ggufName(name); ok {
+		if gguf, _, ok := GGUFName(name); ok {
 			t.Errorf("%q is %q here", name, gguf)
 		}
 	}

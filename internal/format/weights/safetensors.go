@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ type Layout struct {
 	Layers         int    // those beyond predict further tokens and are left out
 	Experts        int
 	Heads, KVHeads int
-	Tied           bool // the output head is the embedding, whether or not the file repeats it
+	Tied           bool // the output head is the embedding, and left out if the file repeats it; one that differs is not
 }
 
 // hfSource gives Hugging Face's tensors under GGUF's names and in GGUF's forms: experts stacked, and the rows of
@@ -34,10 +35,12 @@ type hfSource struct {
 func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 	s := &hfSource{f: f, layout: layout, tensors: map[string]*safetensors.Tensor{}, experts: map[string]map[int]*safetensors.Tensor{}}
 	var faults []string
+	prefix := commonPrefix(f)
 	for i := range f.Tensors {
 		t := &f.Tensors[i]
-		name, expert, known := ggufName(t.Name)
-		if s.leftOut(t.Name, name) {
+		hf := canonical(t.Name, prefix)
+		name, expert, known := GGUFName(hf)
+		if s.leftOut(t, hf, prefix) {
 			continue
 		}
 		// Only translated names get further, and each of them comes from one name: the file cannot slip in a tensor under
@@ -50,7 +53,11 @@ func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 			faults = append(faults, fmt.Sprintf("%s: dtype %s cannot be read, want F32, F16 or BF16", t.Name, t.DType))
 			continue
 		}
-		if s.tensors[name] == nil && s.experts[name] == nil {
+		if s.tensors[name] != nil || s.experts[name][expert] != nil {
+			faults = append(faults, t.Name+": is there twice, as "+hf)
+			continue
+		}
+		if s.experts[name] == nil {
 			s.names = append(s.names, name)
 		}
 		if expert < 0 {
@@ -62,18 +69,64 @@ func FromSafetensors(f *safetensors.File, layout Layout) (Source, error) {
 		}
 		s.experts[name][expert] = t
 	}
-	return s, errorOf(faults)
+	return s, Faults(faults)
 }
 
 var floatTypes = map[safetensors.DType]quant.Type{safetensors.F32: quant.F32, safetensors.F16: quant.F16, safetensors.BF16: quant.BF16}
 
-// leftOut says whether a tensor is in many files and of no use.
-func (s *hfSource) leftOut(hf, name string) bool {
-	if s.layout.Tied && name == "output.weight" || strings.HasSuffix(hf, ".rotary_emb.inv_freq") {
+// leftOut says whether a tensor is in many files and of no use; hf is its usual name.
+func (s *hfSource) leftOut(t *safetensors.Tensor, hf, prefix string) bool {
+	if strings.HasSuffix(hf, ".rotary_emb.inv_freq") {
 		return true
 	}
+	if hf == headName {
+		return s.layout.Tied && sameTensor(t, s.f.Tensor(prefix+embedName))
+	}
 	_, numbers := pattern(hf)
-	return strings.HasPrefix(hf, "model.layers.") && len(numbers) > 0 && numbers[0] >= s.layout.Layers
+	return strings.HasPrefix(hf, usualPrefix+"layers.") && len(numbers) > 0 && numbers[0] >= s.layout.Layers
+}
+
+// sameTensor says whether two tensors are the same, bit for bit. Source: as transformers decide it (modeling_utils.py,
+// tie_weights): with tie_word_embeddings a head that differs is a head of its own.
+func sameTensor(a, b *safetensors.Tensor) bool {
+	return b != nil && a.DType == b.DType && slices.Equal(a.Shape, b.Shape) && bytes.Equal(a.Data(), b.Data())
+}
+
+const (
+	usualPrefix = "model."
+	embedName   = "embed_tokens.weight"
+	headName    = "lm_head.weight"
+)
+
+// commonPrefix returns what stands before the names of f's language model: "model.", nothing where only the trunk was
+// saved, "language_model.model." or "model.language_model." where it was part of more. The one embedding tells; where
+// there are none or several the names have to be the usual ones.
+func commonPrefix(f *safetensors.File) string {
+	prefix, found := usualPrefix, 0
+	for i := range f.Tensors {
+		if p, ok := strings.CutSuffix(f.Tensors[i].Name, embedName); ok && (p == "" || strings.HasSuffix(p, ".")) {
+			prefix, found = p, found+1
+		}
+	}
+	if found != 1 {
+		return usualPrefix
+	}
+	return prefix
+}
+
+// canonical returns the usual name of the tensor hf in a file whose names begin with prefix. One that does not begin so is
+// spoiled, for it could be a usual name and is not the file's.
+func canonical(hf, prefix string) string {
+	if prefix == usualPrefix {
+		return hf
+	}
+	if hf == headName || hf == strings.TrimSuffix(prefix, usualPrefix)+headName {
+		return headName
+	}
+	if rest, ok := strings.CutPrefix(hf, prefix); ok {
+		return usualPrefix + rest
+	}
+	return "?" + hf
 }
 
 // Describe gives stacked experts as far as they follow in number and are of one shape and type.
@@ -110,13 +163,12 @@ func (s *hfSource) Tensor(name string) (Tensor, bool) {
 		return t, true
 	}
 	t.Data = s.tensors[name].Data()
-	if s.layout.Arch == "llama" {
-		switch {
-		case strings.HasSuffix(name, ".attn_q.weight"):
-			return neighbours(t, s.layout.Heads), true
-		case strings.HasSuffix(name, ".attn_k.weight"):
-			return neighbours(t, s.layout.KVHeads), true
+	if s.layout.Arch == "llama" && Turns(name) {
+		heads := s.layout.Heads
+		if strings.Contains(name, ".attn_k.") {
+			heads = s.layout.KVHeads
 		}
+		return neighbours(t, heads), true
 	}
 	return t, true
 }

@@ -69,7 +69,7 @@ func TestUnknownTensors(t *testing.T) {
 		entry{"model.embed_tokens.weight", safetensors.I64, []int{4, 8}, 0},
 		entry{"vision.weight", safetensors.F32, []int{1}, 0},
 		entry{"model.layers.0.mlp.experts.2.up_proj.weight", safetensors.F32, []int{1, 1}, 0},
-		entry{"lm_head.weight", safetensors.U8, []int{4, 8}, 0},                   // tied: left out
+		entry{"lm_head.weight", safetensors.I64, []int{4, 8}, 0},                  // tied, and the embedding again: left out
 		entry{"model.layers.1.mlp.up_proj.weight", safetensors.U8, []int{4}, 0},   // beyond the layers: left out
 		entry{"model.layers.0.rotary_emb.inv_freq", safetensors.F64, []int{4}, 0}, // of no use: left out
 	)
@@ -198,6 +198,74 @@ func TestDescribeCopiesNothing(t *testing.T) {
 		}
 		if t2 := NewBinder(s).Tensor(name, dims...); len(t2.Data) != 4*t2.Elements() {
 			t.Errorf("%s: %d bytes", name, len(t2.Data))
+		}
+	}
+}
+
+// TestNamesBelowPrefixes: what stands before a folder's names is told by its one embedding, and nothing beside it gets in.
+func TestNamesBelowPrefixes(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		names []string
+		want  []string // under GGUF's names, or
+		fault string
+	}{
+		{"usual", []string{"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}, []string{"output.weight", "output_norm.weight", "token_embd.weight"}, ""},
+		{"trunk", []string{"embed_tokens.weight", "layers.0.mlp.up_proj.bias", "norm.weight"}, []string{"blk.0.ffn_up.bias", "output_norm.weight", "token_embd.weight"}, ""},
+		{"trunk with a head", []string{"embed_tokens.weight", "lm_head.weight"}, []string{"output.weight", "token_embd.weight"}, ""},
+		{"part", []string{"language_model.model.embed_tokens.weight", "language_model.lm_head.weight"}, []string{"output.weight", "token_embd.weight"}, ""},
+		{"newer part", []string{"model.language_model.embed_tokens.weight", "model.language_model.layers.0.self_attn.o_proj.bias", "lm_head.weight"},
+			[]string{"blk.0.attn_output.bias", "output.weight", "token_embd.weight"}, ""},
+		{"trunk of two minds", []string{"embed_tokens.weight", "model.norm.weight"}, nil, "model.norm.weight: not part"},
+		{"part of two minds", []string{"language_model.model.embed_tokens.weight", "model.norm.weight"}, nil, "model.norm.weight: not part"},
+		{"two heads", []string{"language_model.model.embed_tokens.weight", "language_model.lm_head.weight", "lm_head.weight"}, nil, "lm_head.weight: is there twice, as lm_head.weight"},
+		{"two embeddings", []string{"model.embed_tokens.weight", "vision.embed_tokens.weight"}, nil, "vision.embed_tokens.weight: not part"},
+		{"no embedding", []string{"model.norm.weight"}, []string{"output_norm.weight"}, ""},
+		{"vision beside it", []string{"language_model.model.embed_tokens.weight", "vision_tower.layers.0.mlp.up_proj.weight"}, nil, "vision_tower.layers.0.mlp.up_proj.weight: not part"},
+		{"another word's end", []string{"model.embed_tokens.weight", "model.my_embed_tokens.weight"}, nil, "model.my_embed_tokens.weight: not part"},
+	} {
+		var entries []entry
+		for _, name := range c.names {
+			entries = append(entries, entry{name, safetensors.F32, []int{4}, byte(len(entries))})
+		}
+		s, err := FromSafetensors(fileOf(t, entries...), Layout{Arch: "llama", Layers: 1, Heads: 1, KVHeads: 1})
+		if c.fault != "" {
+			if err == nil || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("%s: %v, want %q", c.what, err, c.fault)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+			continue
+		}
+		got := slices.Sorted(slices.Values(s.Names()))
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.what, got, c.want)
+		}
+	}
+}
+
+// TestTiedHead: of a tied model a head is left out only if it is the embedding, bit for bit.
+func TestTiedHead(t *testing.T) {
+	embed := entry{"model.embed_tokens.weight", safetensors.BF16, []int{2, 4}, 1}
+	for what, c := range map[string]struct {
+		head entry
+		kept bool
+	}{
+		"the same":      {entry{"lm_head.weight", safetensors.BF16, []int{2, 4}, 1}, false},
+		"other values":  {entry{"lm_head.weight", safetensors.BF16, []int{2, 4}, 2}, true},
+		"another shape": {entry{"lm_head.weight", safetensors.BF16, []int{4, 2}, 1}, true},
+		"another type":  {entry{"lm_head.weight", safetensors.F16, []int{2, 4}, 1}, true},
+	} {
+		for _, tied := range []bool{true, false} {
+			s, err := FromSafetensors(fileOf(t, embed, c.head), Layout{Arch: "llama", Layers: 1, Tied: tied})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, kept := s.Tensor("output.weight"); kept != (c.kept || !tied) {
+				t.Errorf("%s, tied %v: kept: %v", what, tied, kept)
+			}
 		}
 	}
 }

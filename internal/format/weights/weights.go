@@ -102,15 +102,15 @@ func (b *Binder) Tensor(name string, dims ...int) Tensor {
 		return Tensor{Name: name}
 	}
 	t, _ = b.src.Tensor(name)
-	if err := t.check(); err != nil {
+	if err := t.Check(); err != nil {
 		b.Fault(name, err)
 		return Tensor{Name: name}
 	}
 	return t
 }
 
-// check says why t cannot be decoded: sources give what a file says, and a file may say anything.
-func (t Tensor) check() error {
+// Check says why t cannot be decoded: sources give what a file says, and a file may say anything.
+func (t Tensor) Check() error {
 	if !t.Type.Known() {
 		return fmt.Errorf("stored as %v, which cannot be decoded", gguf.Type(t.Type))
 	}
@@ -173,11 +173,11 @@ func (b *Binder) Err() error {
 			faults = append(faults, name+": not part of this architecture")
 		}
 	}
-	return errorOf(faults)
+	return Faults(faults)
 }
 
-// errorOf makes one error of all faults, or nil of none.
-func errorOf(faults []string) error {
+// Faults makes one error of all that does not fit, or nil of none. It sorts them.
+func Faults(faults []string) error {
 	if len(faults) == 0 {
 		return nil
 	}

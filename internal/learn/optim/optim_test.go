@@ -1,10 +1,10 @@
 package optim
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"retort/internal/compute/par"
@@ -151,17 +151,24 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	good := Schedule{Kind: "cosine", Peak: 1, Steps: 10, Warmup: 2}
-	for i, spoil := range []func(*Schedule){
-		func(s *Schedule) { s.Kind = "" }, func(s *Schedule) { s.Kind = "Cosine" }, func(s *Schedule) { s.Peak = 0 }, func(s *Schedule) { s.Peak = math.NaN() },
-		func(s *Schedule) { s.Peak = 10 }, func(s *Schedule) { s.Steps = 0 }, func(s *Schedule) { s.Warmup = 11 }, func(s *Schedule) { s.Warmup = -1 },
-		func(s *Schedule) { s.Min = 1.1 }, func(s *Schedule) { s.Min = math.NaN() }, func(s *Schedule) { s.Decay = 11 }, func(s *Schedule) { s.Decay = -1 },
+	for want, spoil := range map[string]func(*Schedule){
+		`schedule ""`:                                      func(s *Schedule) { s.Kind = "" },
+		`schedule "Cosine"`:                                func(s *Schedule) { s.Kind = "Cosine" },
+		"peak learning rate 0, want above 0":               func(s *Schedule) { s.Peak = 0 },
+		"peak learning rate NaN, want above 0":             func(s *Schedule) { s.Peak = math.NaN() },
+		"peak learning rate 10, want above 0 and below 10": func(s *Schedule) { s.Peak = 10 },
+		"a schedule of 0 steps, want 1 or more":            func(s *Schedule) { s.Steps = 0 },
+		"warm-up of 11 steps, want 0 to 10":                func(s *Schedule) { s.Warmup = 11 },
+		"warm-up of -1 steps, want 0 to 10":                func(s *Schedule) { s.Warmup = -1 },
+		"decay of 11 steps, want 0 to 10":                  func(s *Schedule) { s.Decay = 11 },
+		"decay of -1 steps, want 0 to 10":                  func(s *Schedule) { s.Decay = -1 },
+		"last learning rate 1.1 of the peak, want 0 to 1":  func(s *Schedule) { s.Min = 1.1 },
+		"last learning rate NaN of the peak, want 0 to 1":  func(s *Schedule) { s.Min = math.NaN() },
 	} {
-		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			s := good
-			spoil(&s)
-			if s.Check() == nil {
-				t.Errorf("%+v: no error", s)
-			}
-		})
+		s := good
+		spoil(&s)
+		if err := s.Check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", s, err, want)
+		}
 	}
 }

@@ -23,8 +23,22 @@ func (s Schedule) Check() error {
 	default:
 		return fmt.Errorf("optim: schedule %q, want constant, linear, cosine or wsd", s.Kind)
 	}
-	if !(s.Peak > 0 && s.Peak < 10) || s.Steps < 1 || s.Warmup < 0 || s.Warmup > s.Steps || s.Decay < 0 || s.Decay > s.Steps || !(s.Min >= 0 && s.Min <= 1) {
-		return fmt.Errorf("optim: schedule of %d steps, %d of warm-up, %d of decay, peak %g, end %g: out of range", s.Steps, s.Warmup, s.Decay, s.Peak, s.Min)
+	if s.Steps < 1 {
+		return fmt.Errorf("optim: a schedule of %d steps, want 1 or more", s.Steps)
+	}
+	for _, n := range []struct {
+		name string
+		v    int
+	}{{"warm-up", s.Warmup}, {"decay", s.Decay}} {
+		if n.v < 0 || n.v > s.Steps {
+			return fmt.Errorf("optim: %s of %d steps, want 0 to %d", n.name, n.v, s.Steps)
+		}
+	}
+	if !(s.Peak > 0 && s.Peak < 10) {
+		return fmt.Errorf("optim: peak learning rate %g, want above 0 and below 10", s.Peak)
+	}
+	if !(s.Min >= 0 && s.Min <= 1) {
+		return fmt.Errorf("optim: last learning rate %g of the peak, want 0 to 1", s.Min)
 	}
 	return nil
 }

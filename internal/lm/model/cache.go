@@ -36,11 +36,11 @@ type CachePool struct {
 }
 
 // kvShape returns the heads of layer i, and the widths of a key and of a value.
-func (m *Model) kvShape(_ int) op.KV {
+func (m *Model) kvShape(i int) op.KV {
 	if a := m.Config.MLA; a != nil {
 		return op.KV{Heads: 1, Key: a.KVRank + a.Rope, Value: a.KVRank}
 	}
-	return op.KV{Heads: m.Config.KVHeads, Key: m.Config.HeadDim, Value: m.Config.HeadDim}
+	return op.KV{Heads: m.Config.layer(i).KVHeads, Key: m.Config.HeadDim, Value: m.Config.HeadDim}
 }
 
 // kvLayout returns the layers of a cache of type t and the size of a page.

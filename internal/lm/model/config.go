@@ -22,11 +22,27 @@ type Config struct {
 	Eps     float64 `json:"rms_norm_eps"`
 	Tied    bool    `json:"tie_word_embeddings"`
 	Bias    bool    `json:"attention_bias"` // of the query, key and value projections (qwen2)
+	OutBias bool    `json:"-"`              // of the attention's output projection
+	MLPBias bool    `json:"mlp_bias"`       // of gate, up and down
 	QKNorm  bool    `json:"-"`              // an RMSNorm of each query and key head (qwen3)
+
+	// PerLayer is nil where all layers are alike; else Heads, KVHeads and FFN are the most that a layer has.
+	PerLayer []LayerShape `json:"-"`
 
 	Rope RopeConfig `json:"-"`
 	MLA  *MLAConfig `json:"-"` // nil for grouped-query attention
 	MoE  *MoEConfig `json:"-"` // nil where every layer is dense
+}
+
+// LayerShape is what may differ from layer to layer.
+type LayerShape struct{ Heads, KVHeads, FFN int }
+
+// layer returns the shape of layer i.
+func (c *Config) layer(i int) LayerShape {
+	if c.PerLayer == nil {
+		return LayerShape{c.Heads, c.KVHeads, c.FFN}
+	}
+	return c.PerLayer[i]
 }
 
 // RopeConfig says how positions rotate queries and keys.
@@ -39,6 +55,7 @@ type RopeConfig struct {
 	// Original is the context the model was trained with before it was stretched (yarn, llama3).
 	Original           int
 	BetaFast, BetaSlow float64 // yarn
+	Exact              bool    // yarn: the ends of the ramp are not rounded to whole pairs
 	LowFreq, HighFreq  float64 // llama3
 	// MScale is yarn's mscale_all_dim: the softmax scale grows by (0.1·MScale·ln Factor + 1)².
 	MScale float64
@@ -75,20 +92,23 @@ const (
 
 // Check reports the first thing that no model can have.
 func (c *Config) Check() error {
-	for _, f := range []struct {
-		name   string
-		v, max int
-	}{
-		{"num_hidden_layers", c.Layers, maxLayers}, {"hidden_size", c.Width, maxWidth}, {"vocab_size", c.Vocab, maxVocab},
-		{"num_attention_heads", c.Heads, maxWidth}, {"num_key_value_heads", c.KVHeads, maxWidth}, {"head_dim", c.HeadDim, maxWidth},
-		{"intermediate_size", c.FFN, maxWidth * 8}, {"max_position_embeddings", c.Context, maxContext},
-	} {
-		if f.v < 1 || f.v > f.max {
-			return fmt.Errorf("model: %s is %d, want 1 to %d", f.name, f.v, f.max)
-		}
+	err := within([]bound{
+		{"num_hidden_layers", c.Layers, 1, maxLayers}, {"hidden_size", c.Width, 1, maxWidth}, {"vocab_size", c.Vocab, 1, maxVocab},
+		{"head_dim", c.HeadDim, 1, maxWidth}, {"max_position_embeddings", c.Context, 1, maxContext},
+	})
+	if err != nil {
+		return err
 	}
-	if c.Heads%c.KVHeads != 0 {
-		return fmt.Errorf("model: %d attention heads are not a multiple of %d key/value heads", c.Heads, c.KVHeads)
+	if c.PerLayer != nil && len(c.PerLayer) != c.Layers {
+		return fmt.Errorf("model: shapes of %d layers, want %d", len(c.PerLayer), c.Layers)
+	}
+	if err := (LayerShape{c.Heads, c.KVHeads, c.FFN}).check(c.PerLayer == nil); err != nil {
+		return err
+	}
+	for i, l := range c.PerLayer {
+		if err := l.check(true); err != nil {
+			return fmt.Errorf("model: layer %d: %w", i, err)
+		}
 	}
 	if !(c.Eps > 0 && c.Eps < 1) {
 		return fmt.Errorf("model: rms_norm_eps is %g, want between 0 and 1", c.Eps)
@@ -97,18 +117,56 @@ func (c *Config) Check() error {
 		return err
 	}
 	if m := c.MLA; m != nil {
-		for _, n := range []int{m.KVRank, m.Nope, m.Rope, m.Value} {
-			if n < 1 || n > maxWidth {
-				return fmt.Errorf("model: a width of latent attention is %d, want 1 to %d", n, maxWidth)
-			}
+		err := within([]bound{{"q_lora_rank", m.QRank, 0, maxWidth}, {"kv_lora_rank", m.KVRank, 1, maxWidth}, {"qk_nope_head_dim", m.Nope, 1, maxWidth},
+			{"qk_rope_head_dim", m.Rope, 1, maxWidth}, {"v_head_dim", m.Value, 1, maxWidth}})
+		if err != nil {
+			return err
 		}
 	}
-	if m := c.MoE; m != nil {
-		if m.Experts < 1 || m.Experts > maxExperts || m.TopK < 1 || m.TopK > m.Experts || m.FFN < 1 || m.FFN > maxWidth || m.Dense < 0 || m.Shared < 0 || m.Shared > 64 || !(m.Scale > 0 && m.Scale <= 1e4) {
-			return fmt.Errorf("model: %d experts of width %d, %d chosen, %d shared, %d dense layers, weights times %g: not a mixture", m.Experts, m.FFN, m.TopK, m.Shared, m.Dense, m.Scale)
-		}
-		if m.Groups < 1 || m.Experts%m.Groups != 0 || m.Keep < 1 || m.Keep > m.Groups || m.Experts/m.Groups*m.Keep < m.TopK {
-			return fmt.Errorf("model: %d experts in %d groups, %d kept: cannot choose %d", m.Experts, m.Groups, m.Keep, m.TopK)
+	if c.MoE != nil {
+		return c.MoE.check()
+	}
+	return nil
+}
+
+// check reports what no layer can have. Of the most that layers have heads need not fit to each other.
+func (l LayerShape) check(one bool) error {
+	err := within([]bound{{"num_attention_heads", l.Heads, 1, maxWidth}, {"num_key_value_heads", l.KVHeads, 1, maxWidth}, {"intermediate_size", l.FFN, 1, maxWidth * 8}})
+	if err == nil && one && l.Heads%l.KVHeads != 0 {
+		err = fmt.Errorf("model: %d attention heads are not a multiple of %d key/value heads", l.Heads, l.KVHeads)
+	}
+	return err
+}
+
+func (m *MoEConfig) check() error {
+	err := within([]bound{{"n_routed_experts", m.Experts, 1, maxExperts}, {"num_experts_per_tok", m.TopK, 1, m.Experts},
+		{"moe_intermediate_size", m.FFN, 1, maxWidth}, {"n_shared_experts", m.Shared, 0, 64}, {"first_k_dense_replace", m.Dense, 0, maxLayers},
+		{"n_group", m.Groups, 1, m.Experts}, {"topk_group", m.Keep, 1, m.Groups}})
+	switch {
+	case err != nil:
+		return err
+	case !(m.Scale > 0 && m.Scale <= 1e4):
+		return fmt.Errorf("model: routed_scaling_factor is %g, want above 0, to 1e4", m.Scale)
+	case m.Experts%m.Groups != 0:
+		return fmt.Errorf("model: n_group is %d, want a divisor of %d experts", m.Groups, m.Experts)
+	case m.Experts/m.Groups*m.Keep < m.TopK:
+		return fmt.Errorf("model: num_experts_per_tok is %d, want at most %d: the experts of %d groups of %d", m.TopK, m.Experts/m.Groups*m.Keep, m.Keep, m.Groups)
+	}
+	return nil
+}
+
+// bound is what a number of a configuration may be.
+type bound struct {
+	key      string
+	v        int
+	min, max int
+}
+
+// within reports the first number that is out of its bounds.
+func within(bounds []bound) error {
+	for _, b := range bounds {
+		if b.v < b.min || b.v > b.max {
+			return fmt.Errorf("model: %s is %d, want %d to %d", b.key, b.v, b.min, b.max)
 		}
 	}
 	return nil
@@ -180,8 +238,11 @@ func (r *RopeConfig) frequencies() []float64 {
 			f[i] /= r.Factor
 		}
 	case "yarn":
-		low := max(math.Floor(r.turns(r.BetaFast)), 0)
-		high := min(math.Ceil(r.turns(r.BetaSlow)), float64(r.Dim-1))
+		low, high := r.turns(r.BetaFast), r.turns(r.BetaSlow)
+		if !r.Exact {
+			low, high = math.Floor(low), math.Ceil(high)
+		}
+		low, high = max(low, 0), min(high, float64(r.Dim-1))
 		for i := range f {
 			ramp := min(max((float64(i)-low)/max(high-low, 0.001), 0), 1)
 			f[i] = f[i]/r.Factor*ramp + f[i]*(1-ramp)

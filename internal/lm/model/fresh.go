@@ -79,21 +79,34 @@ func (c Config) Metadata(name string) *gguf.Metadata {
 	u32("block_count", c.Layers)
 	u32("context_length", c.Context)
 	u32("embedding_length", c.Width)
-	u32("feed_forward_length", c.FFN)
+	c.layerMetadata(md, "feed_forward_length", func(l LayerShape) int { return l.FFN })
 	u32("vocab_size", c.Vocab)
-	u32("attention.head_count", c.Heads)
+	c.layerMetadata(md, "attention.head_count", func(l LayerShape) int { return l.Heads })
 	f32("attention.layer_norm_rms_epsilon", c.Eps)
 	f32("rope.freq_base", c.Rope.Theta)
 	u32("rope.dimension_count", c.Rope.Dim)
 	c.scalingMetadata(md, u32, f32)
 	if c.MLA == nil {
-		u32("attention.head_count_kv", c.KVHeads)
+		c.layerMetadata(md, "attention.head_count_kv", func(l LayerShape) int { return l.KVHeads })
 		u32("attention.key_length", c.HeadDim)
 		u32("attention.value_length", c.HeadDim)
 		return md
 	}
 	c.mlaMetadata(md, u32, f32)
 	return md
+}
+
+// layerMetadata writes one number, or an array where layers differ.
+func (c Config) layerMetadata(md *gguf.Metadata, key string, of func(LayerShape) int) {
+	all := make([]uint32, max(1, len(c.PerLayer)))
+	for i := range all {
+		all[i] = uint32(of(c.layer(i)))
+	}
+	if c.PerLayer == nil {
+		md.Set(c.Arch+"."+key, gguf.ValueOf(all[0]))
+		return
+	}
+	md.Set(c.Arch+"."+key, gguf.ArrayOf(all))
 }
 
 // scalingMetadata writes how positions are stretched. Llama 3's way is not of the metadata: see ropeFactors.
@@ -107,6 +120,9 @@ func (c Config) scalingMetadata(md *gguf.Metadata, u32 func(string, int), f32 fu
 	u32("rope.scaling.original_context_length", r.Original)
 	if r.Scaling != "yarn" {
 		return
+	}
+	if r.Exact {
+		md.Set(c.Arch+"."+yarnTruncate, gguf.ValueOf(false))
 	}
 	f32("rope.scaling.yarn_beta_fast", r.BetaFast)
 	f32("rope.scaling.yarn_beta_slow", r.BetaSlow)

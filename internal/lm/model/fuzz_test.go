@@ -86,7 +86,7 @@ func FuzzConfigFromJSON(f *testing.F) {
 }
 
 // tinyFile returns the bytes of a file that describes c and holds nothing but an embedding of one row.
-func tinyFile(f *testing.F, c Config, more map[string]gguf.Value) []byte {
+func tinyFile(f testing.TB, c Config, more map[string]gguf.Value) []byte {
 	path := filepath.Join(f.TempDir(), "x.gguf")
 	w, err := gguf.Create(path)
 	if err != nil {

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"retort/internal/format/gguf"
 )
@@ -66,12 +67,14 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	}
 	k := &keys{md: &f.Metadata, arch: arch}
 	c := Config{
-		Arch: arch, Width: k.need("embedding_length"), Layers: k.need("block_count"), Heads: k.need("attention.head_count"),
-		FFN: k.need("feed_forward_length"), Context: k.need("context_length"), Eps: k.float("attention.layer_norm_rms_epsilon", 0),
-		Bias: arch == "qwen2", QKNorm: arch == "qwen3", Tied: f.Tensor("output.weight") == nil,
+		Arch: arch, Width: k.need("embedding_length"), Layers: k.need("block_count"), Context: k.need("context_length"),
+		Eps: k.float("attention.layer_norm_rms_epsilon", 0), QKNorm: arch == "qwen3", Tied: f.Tensor("output.weight") == nil,
 	}
-	c.KVHeads = k.int("attention.head_count_kv", c.Heads)
-	c.HeadDim = k.int("attention.key_length", c.Width/max(c.Heads, 1))
+	k.layers(&c)
+	first := func(name string) bool { return f.Tensor("blk.0."+name+".bias") != nil }
+	c.Bias = arch == "qwen2" || first("attn_q") || first("attn_k") || first("attn_v")
+	c.OutBias, c.MLPBias = first("attn_output"), first("ffn_gate") || first("ffn_up") || first("ffn_down")
+	c.HeadDim = k.int("attention.key_length", c.Width/max(c.layer(0).Heads, 1))
 	if t := f.Tensor("token_embd.weight"); t != nil && len(t.Dims) == 2 {
 		c.Vocab = t.Dims[1]
 	} else {
@@ -90,7 +93,57 @@ func ConfigFromGGUF(f *gguf.File) (Config, error) {
 		}
 		c.Rope.Factors = floats32(t.Data())
 	}
-	return c, c.Check()
+	if err := c.Check(); err != nil {
+		return c, err
+	}
+	return c, k.checkNeutral(&c)
+}
+
+// layers reads what may be one number for all layers or an array of one a layer.
+func (k *keys) layers(c *Config) {
+	if c.Layers < 1 || c.Layers > maxLayers {
+		return // refused by Check; nothing is made of that size before
+	}
+	heads := k.perLayer("attention.head_count", c.Layers, nil)
+	kv := k.perLayer("attention.head_count_kv", c.Layers, heads)
+	ffn := k.perLayer("feed_forward_length", c.Layers, nil)
+	if k.err != nil {
+		return
+	}
+	c.Heads, c.KVHeads, c.FFN = slices.Max(heads), slices.Max(kv), slices.Max(ffn)
+	same, all := true, make([]LayerShape, c.Layers)
+	for i := range all {
+		all[i] = LayerShape{heads[i], kv[i], ffn[i]}
+		same = same && all[i] == all[0]
+	}
+	if !same {
+		c.PerLayer = all
+	}
+	for i, l := range all {
+		if l.Heads == 0 || l.KVHeads == 0 {
+			k.note(fmt.Errorf("model: layer %d has %d heads and %d key/value heads (%s.attention.head_count): layers without attention are not supported", i, l.Heads, l.KVHeads, k.arch))
+		}
+	}
+}
+
+// perLayer returns n numbers: those of an array, or one number n times. A key that is missing is an error unless there
+// is a default.
+func (k *keys) perLayer(name string, n int, def []int) []int {
+	key := k.arch + "." + name
+	v, ok := k.md.Value(key)
+	switch {
+	case !ok && def != nil:
+		return def
+	case ok && v.Kind() == gguf.Array:
+		if v.Len() != n {
+			k.note(fmt.Errorf("model: %s has %d numbers, want one for each of %d layers", key, v.Len(), n))
+			return make([]int, n)
+		}
+		all, err := k.md.Ints(key)
+		k.note(err)
+		return all
+	}
+	return slices.Repeat([]int{k.need(name)}, n)
 }
 
 func floats32(b []byte) []float32 {
@@ -102,22 +155,27 @@ func floats32(b []byte) []float32 {
 }
 
 // rope reads how positions rotate. GGUF's llama and deepseek2 store rows such that neighbours form a pair.
+//
+// A factor without a type is linear, scale_linear is its old name, and 0 means none. Source: llama.cpp,
+// src/llama-model.cpp, load_hparams.
 func (k *keys) rope(c *Config) {
 	r := &c.Rope
 	r.Dim = k.int("rope.dimension_count", c.HeadDim)
 	r.Theta = k.float("rope.freq_base", 10000)
 	r.Pairs = c.Arch == "llama" || c.Arch == "deepseek2"
-	r.Scaling = k.string("rope.scaling.type", "")
-	if r.Scaling == "none" {
-		r.Scaling = ""
-	}
-	if r.Scaling == "" {
+	r.Factor = k.float("rope.scaling.factor", k.float("rope.scale_linear", 0))
+	r.Scaling = k.string("rope.scaling.type", "linear")
+	switch {
+	case r.Scaling == "none", r.Scaling == "linear" && (r.Factor == 0 || r.Factor == 1):
+		r.Scaling, r.Factor = "", 0
 		return
+	case r.Factor == 0:
+		r.Factor = 1
 	}
-	r.Factor = k.float("rope.scaling.factor", 1)
 	r.Original = k.int("rope.scaling.original_context_length", c.Context)
 	r.BetaFast, r.BetaSlow = k.float("rope.scaling.yarn_beta_fast", 32), k.float("rope.scaling.yarn_beta_slow", 1)
 	if r.Scaling == "yarn" {
+		r.Exact = !k.bool(yarnTruncate, true)
 		r.Magnitude = yarnScale(r.Factor, 1) * k.float("rope.scaling.attn_factor", 1)
 		// DeepSeek's files give a tenth of mscale_all_dim; the magnitude then belongs to the softmax scale.
 		if m := k.float("rope.scaling.yarn_log_multiplier", 0); m != 0 {
@@ -125,6 +183,9 @@ func (k *keys) rope(c *Config) {
 		}
 	}
 }
+
+// yarnTruncate is false where yarn's ramp does not end at whole pairs. The key is our own: llama.cpp always rounds.
+const yarnTruncate = "rope.scaling.yarn_truncate"
 
 // deepseek reads what MLA and the mixture of experts need; files from before and after the split of kv_b are read.
 func (k *keys) deepseek(c *Config, f *gguf.File) {

@@ -32,15 +32,19 @@ type hfConfig struct {
 	HeadDim       *int     `json:"head_dim,omitempty"`
 	FFN           int      `json:"intermediate_size"`
 	Context       int      `json:"max_position_embeddings"`
-	Act           string   `json:"hidden_act"`
+	Act           string   `json:"hidden_act"` // see neutralHF
 	Eps           *float64 `json:"rms_norm_eps"`
 	Tied          bool     `json:"tie_word_embeddings"`
 	Bias          bool     `json:"attention_bias"`
-	SlidingWindow bool     `json:"use_sliding_window,omitempty"`
+	MLPBias       bool     `json:"mlp_bias,omitempty"`
+	SlidingWindow *bool    `json:"use_sliding_window,omitempty"`
+	Window        *int     `json:"sliding_window,omitempty"`
+	WindowLayers  *int     `json:"max_window_layers,omitempty"` // so many first layers have no window
 
-	Theta   *float64 `json:"rope_theta"`
-	Scaling *hfRope  `json:"rope_scaling"`
-	Rope    *hfRope  `json:"rope_parameters,omitempty"` // newer files put both of the above here
+	Theta    *float64 `json:"rope_theta"`
+	Scaling  *hfRope  `json:"rope_scaling"`
+	Rope     *hfRope  `json:"rope_parameters,omitempty"` // newer files put both of the above here
+	Original int      `json:"original_max_position_embeddings,omitempty"`
 
 	QRank       *int     `json:"q_lora_rank,omitempty"`
 	KVRank      int      `json:"kv_lora_rank,omitempty"`
@@ -77,6 +81,13 @@ type hfRope struct {
 	Attention  *hfFloat `json:"attention_factor,omitempty"`
 	LowFactor  *hfFloat `json:"low_freq_factor,omitempty"`
 	HighFactor *hfFloat `json:"high_freq_factor,omitempty"`
+	Truncate   *bool    `json:"truncate,omitempty"`
+	Partial    *float64 `json:"partial_rotary_factor,omitempty"`
+	Sections   []int    `json:"mrope_section,omitempty"`
+
+	// Where layers of several kinds have parameters each.
+	Full    *hfRope `json:"full_attention,omitempty"`
+	Sliding *hfRope `json:"sliding_attention,omitempty"`
 }
 
 // hfFloat is a number that is written with a point: transformers refuse a factor of 2 and take 2.0.
@@ -112,9 +123,11 @@ func ConfigFromJSON(b []byte) (Config, error) {
 	c.HeadDim = or(h.HeadDim, h.Width/max(h.Heads, 1))
 	switch h.ModelType {
 	case "llama":
+		c.Bias, c.OutBias, c.MLPBias = h.Bias, h.Bias, h.MLPBias
 	case "qwen2":
-		c.Bias = true
+		c.Bias = true // and none of the output, whatever attention_bias says
 	case "qwen3":
+		c.Bias, c.OutBias = h.Bias, h.Bias
 		c.QKNorm, c.HeadDim = true, or(h.HeadDim, 128)
 	case "deepseek_v2", "deepseek_v3":
 		c.Arch = "deepseek2"
@@ -125,31 +138,40 @@ func ConfigFromJSON(b []byte) (Config, error) {
 	if err := h.check(); err != nil {
 		return c, err
 	}
-	h.rope(&c)
-	return c, c.Check()
+	if err := h.rope(&c); err != nil {
+		return c, err
+	}
+	if err := c.Check(); err != nil {
+		return c, err
+	}
+	return c, checkNeutralHF(&c, b)
 }
 
-// check refuses what would be read wrongly.
+// check refuses what would be read wrongly, beside neutralHF.
 func (h *hfConfig) check() error {
 	switch {
 	case len(h.Quantization) > 0 && string(h.Quantization) != "null":
 		return fmt.Errorf("model: quantized safetensors are not read (quantization_config %.80s): take the model in bf16, or a GGUF file", h.Quantization)
-	case h.Act != "" && h.Act != "silu":
-		return fmt.Errorf("model: hidden_act %q is not supported, want silu", h.Act)
-	case h.Bias:
+	case h.Bias && strings.HasPrefix(h.ModelType, "deepseek"):
 		return fmt.Errorf("model: attention_bias of model_type %q is not supported", h.ModelType)
-	case h.SlidingWindow:
-		return fmt.Errorf("model: attention in a sliding window is not supported")
-	case or(h.EveryLayer, 1) != 1:
-		return fmt.Errorf("model: moe_layer_freq is %d, want 1", *h.EveryLayer)
-	case h.ScoringFunc != "" && h.ScoringFunc != "softmax" && h.ScoringFunc != "sigmoid":
-		return fmt.Errorf("model: scoring_func %q is not supported, want softmax or sigmoid", h.ScoringFunc)
+	case h.MLPBias && h.ModelType != "llama":
+		return fmt.Errorf("model: mlp_bias of model_type %q is not supported", h.ModelType)
+	case h.windowed():
+		return fmt.Errorf("model: attention in a sliding window (sliding_window %d of a context of %d) is not supported", or(h.Window, 0), h.Context)
 	}
-	switch h.TopKMethod {
-	case "", "greedy", "group_limited_greedy", "noaux_tc":
-		return nil
+	return nil
+}
+
+// windowed says whether a layer does not see the whole context. Qwen's window is there only if use_sliding_window says so.
+func (h *hfConfig) windowed() bool {
+	on := h.Window != nil && !strings.HasPrefix(h.ModelType, "qwen")
+	if h.SlidingWindow != nil {
+		on = *h.SlidingWindow
 	}
-	return fmt.Errorf("model: topk_method %q is not supported", h.TopKMethod)
+	if !on || or(h.WindowLayers, 0) >= h.Layers && h.WindowLayers != nil {
+		return false
+	}
+	return h.Window == nil || *h.Window < h.Context
 }
 
 // deepseek reads what MLA and the mixture of experts need.
@@ -175,37 +197,72 @@ func (h *hfConfig) deepseek(c *Config) {
 	c.MoE = e
 }
 
+// scaling returns how positions rotate, from whichever key says it, or nil.
+func (h *hfConfig) scaling() (*hfRope, error) {
+	s := h.Scaling
+	if h.Rope != nil {
+		s = h.Rope
+		if s.Full != nil {
+			s = s.Full // layers of other kinds are refused by layer_types
+		}
+		if h.Scaling != nil && (h.Scaling.kind() != s.kind() || h.Scaling.Factor != s.Factor) {
+			return nil, fmt.Errorf("model: rope_scaling (%q, factor %g) and rope_parameters (%q, factor %g) contradict each other", h.Scaling.kind(), float64(h.Scaling.Factor), s.kind(), float64(s.Factor))
+		}
+	}
+	switch {
+	case s == nil:
+		return nil, nil
+	case s.Sliding != nil:
+		return nil, fmt.Errorf("model: rope_parameters of sliding_attention alone are not supported")
+	case s.Type != "" && s.OldType != "" && s.Type != s.OldType:
+		return nil, fmt.Errorf("model: rope scaling is of rope_type %q and of type %q", s.Type, s.OldType)
+	case s.kind() == "" && s.Factor != 0 && s.Factor != 1:
+		return nil, fmt.Errorf("model: rope scaling has a factor of %g and no rope_type", float64(s.Factor)) // transformers pass it over
+	case len(s.Sections) > 0:
+		return nil, fmt.Errorf("model: rope scaling with mrope_section %v is not supported", s.Sections)
+	case or(s.Partial, 1) != 1:
+		return nil, fmt.Errorf("model: partial_rotary_factor is %g, want 1", *s.Partial)
+	}
+	return s, nil
+}
+
+// kind is the type by either of its names.
+func (s *hfRope) kind() string {
+	if s.Type != "" {
+		return s.Type
+	}
+	return s.OldType
+}
+
 // rope reads how positions rotate. The source of weights orders llama's rows as GGUF files do, neighbours in pairs.
-func (h *hfConfig) rope(c *Config) {
+func (h *hfConfig) rope(c *Config) error {
 	r := &c.Rope
 	r.Dim, r.Theta, r.Pairs = c.HeadDim, or(h.Theta, 10000), c.Arch == "llama" || c.MLA != nil
 	if c.MLA != nil {
 		r.Dim = c.MLA.Rope
 	}
-	s := h.Scaling
-	if h.Rope != nil {
-		s = h.Rope
-		r.Theta = orFloat(s.Theta, r.Theta)
+	s, err := h.scaling()
+	if s == nil || err != nil {
+		return err
 	}
-	if s == nil {
-		return
-	}
-	if r.Scaling = s.Type; s.Type == "" {
-		r.Scaling = s.OldType
-	}
-	if r.Scaling == "default" {
+	r.Theta = orFloat(s.Theta, r.Theta)
+	if r.Scaling = s.kind(); r.Scaling == "default" || r.Scaling == "" {
 		r.Scaling = ""
-		return
+		return nil
 	}
 	r.Factor, r.Original = float64(s.Factor), s.Original
+	if h.Original != 0 {
+		r.Original = h.Original // of Phi's files; transformers prefer it
+	}
 	if r.Original == 0 {
 		r.Original = c.Context
 	}
 	r.LowFreq, r.HighFreq = orFloat(s.LowFactor, 1), orFloat(s.HighFactor, 4)
 	r.BetaFast, r.BetaSlow = orFloat(s.BetaFast, 32), orFloat(s.BetaSlow, 1)
 	if r.Scaling != "yarn" {
-		return
+		return nil
 	}
+	r.Exact = !or(s.Truncate, true)
 	r.Magnitude = yarnScale(r.Factor, 1)
 	if s.MScale != 0 && s.MScaleAll != 0 {
 		r.Magnitude = yarnScale(r.Factor, float64(s.MScale)) / yarnScale(r.Factor, float64(s.MScaleAll))
@@ -216,6 +273,7 @@ func (h *hfConfig) rope(c *Config) {
 	if c.MLA != nil {
 		r.MScale = float64(s.MScaleAll)
 	}
+	return nil
 }
 
 // yarnScale is what YaRN multiplies with so that attention stays as sharp at factor times the length.

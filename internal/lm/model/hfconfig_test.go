@@ -112,7 +112,7 @@ func TestConfigRefusals(t *testing.T) {
 	}
 	for old, new := range map[string]string{
 		`"llama"`: `"gemma3"`, `"hidden_size":64`: `"hidden_size":-64`, `"num_hidden_layers":2`: `"num_hidden_layers":2000000`, `:4,`: `:0,`, `:96`: `:9.5`,
-		`:100`: `:"100"`, `:128}`: `:128,"hidden_act":"gelu"}`, `128}`: `128,"attention_bias":true}`, `"max_position_embeddings":128}`: `"rms_norm_eps":1e-5}`,
+		`:100`: `:"100"`, `:128}`: `:128,"hidden_act":"gelu"}`, `128}`: `128,"use_qk_norm":true}`, `"max_position_embeddings":128}`: `"rms_norm_eps":1e-5}`,
 		`28}`: `28,"rope_scaling":{"type":"dynamic","factor":2}}`, `8}`: `8,"rope_scaling":{"type":"linear","factor":0}}`, `}`: `,"quantization_config":{"quant_method":"awq"}}`,
 		`{"model`: `{"use_sliding_window":true,"model`, `{"`: `{"num_key_value_heads":3,"`, `{`: ``, `"vocab_size":100`: `"vocab_size":99999999999999999999`,
 		`"num_attention_heads":4`: `"num_attention_heads":4,"head_dim":7`, `e":6`: `e":1e999,"x":6`,
@@ -122,6 +122,48 @@ func TestConfigRefusals(t *testing.T) {
 			t.Errorf("%s\nis read as %+v", text, c)
 		} else if !strings.HasPrefix(err.Error(), "model: ") {
 			t.Errorf("error %q does not say that it is the model's", err)
+		}
+	}
+}
+
+// TestBoundsByName: an error of a configuration names the key, the value and what it may be.
+func TestBoundsByName(t *testing.T) {
+	for want, spoil := range map[string]func(c *Config){
+		"model: n_routed_experts is 0, want 1 to 4096":                                  func(c *Config) { c.MoE.Experts = 0 },
+		"model: n_routed_experts is 4097, want 1 to 4096":                               func(c *Config) { c.MoE.Experts = 4097 },
+		"model: num_experts_per_tok is 0, want 1 to 8":                                  func(c *Config) { c.MoE.TopK = 0 },
+		"model: num_experts_per_tok is 9, want 1 to 8":                                  func(c *Config) { c.MoE.TopK = 9 },
+		"model: moe_intermediate_size is 0, want 1 to 131072":                           func(c *Config) { c.MoE.FFN = 0 },
+		"model: n_shared_experts is -1, want 0 to 64":                                   func(c *Config) { c.MoE.Shared = -1 },
+		"model: n_shared_experts is 65, want 0 to 64":                                   func(c *Config) { c.MoE.Shared = 65 },
+		"model: first_k_dense_replace is -1, want 0 to 1024":                            func(c *Config) { c.MoE.Dense = -1 },
+		"model: n_group is 0, want 1 to 8":                                              func(c *Config) { c.MoE.Groups = 0 },
+		"model: n_group is 3, want a divisor of 8 experts":                              func(c *Config) { c.MoE.Groups, c.MoE.Keep = 3, 1 },
+		"model: topk_group is 5, want 1 to 4":                                           func(c *Config) { c.MoE.Keep = 5 },
+		"model: num_experts_per_tok is 3, want at most 2: the experts of 1 groups of 4": func(c *Config) { c.MoE.Keep, c.MoE.TopK = 1, 3 },
+		"model: routed_scaling_factor is 0, want above 0, to 1e4":                       func(c *Config) { c.MoE.Scale = 0 },
+		"model: routed_scaling_factor is NaN, want above 0, to 1e4":                     func(c *Config) { c.MoE.Scale = math.NaN() },
+		"model: routed_scaling_factor is 20000, want above 0, to 1e4":                   func(c *Config) { c.MoE.Scale = 2e4 },
+		"model: q_lora_rank is -1, want 0 to 131072":                                    func(c *Config) { c.MLA.QRank = -1 },
+		"model: kv_lora_rank is 0, want 1 to 131072":                                    func(c *Config) { c.MLA.KVRank = 0 },
+		"model: qk_nope_head_dim is 0, want 1 to 131072":                                func(c *Config) { c.MLA.Nope = 0 },
+		"model: qk_rope_head_dim is 0, want 1 to 131072":                                func(c *Config) { c.MLA.Rope = 0 },
+		"model: v_head_dim is 0, want 1 to 131072":                                      func(c *Config) { c.MLA.Value = 0 },
+		"model: num_attention_heads is 0, want 1 to 131072":                             func(c *Config) { c.Heads = 0 },
+		"model: num_key_value_heads is 0, want 1 to 131072":                             func(c *Config) { c.KVHeads = 0 },
+		"model: intermediate_size is 0, want 1 to 1048576":                              func(c *Config) { c.FFN = 0 },
+		"model: num_hidden_layers is 1025, want 1 to 1024":                              func(c *Config) { c.Layers = 1025 },
+		"model: vocab_size is 0, want 1 to 2097152":                                     func(c *Config) { c.Vocab = 0 },
+		"model: shapes of 1 layers, want 2":                                             func(c *Config) { c.PerLayer = make([]LayerShape, 1) },
+	} {
+		c := tinyDeepSeek()
+		c.MoE.Experts, c.MoE.TopK, c.MoE.Groups, c.MoE.Keep = 8, 2, 4, 2
+		if err := c.Check(); err != nil {
+			t.Fatal(err)
+		}
+		spoil(&c)
+		if err := c.Check(); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
 		}
 	}
 }

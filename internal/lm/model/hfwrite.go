@@ -145,7 +145,17 @@ func (m *Model) appendHF(to []safetensors.Source, s rowsOf, t quant.Type, dtype 
 		}
 		order := m.hfOrder(s.name)
 		to = append(to, safetensors.Source{Name: name, DType: dtype, Shape: shape, Write: func(w io.Writer) error {
-			return encodeRowsOf(w, t, rows, shape[len(shape)-1], func(dst []float32, i int) { s.row(dst, e*rows+order(i)) })
+			return encodeRowsOf(w, t, rows, shape[len(shape)-1], func(dst []float32, i int) {
+				if len(shape) == 1 {
+					values := make([]float32, len(dst))
+					s.row(values, e)
+					for j := range dst {
+						dst[j] = values[order(j)]
+					}
+					return
+				}
+				s.row(dst, e*rows+order(i))
+			})
 		}})
 	}
 	return to, nil
@@ -155,7 +165,7 @@ func (m *Model) appendHF(to []safetensors.Source, s rowsOf, t quant.Type, dtype 
 // neighbours (2i, 2i+1), Hugging Face (i, i + d/2).
 func (m *Model) hfOrder(name string) func(i int) int {
 	c := m.Config
-	if c.Arch != "llama" || !c.Rope.Pairs || !strings.HasSuffix(name, ".attn_q.weight") && !strings.HasSuffix(name, ".attn_k.weight") {
+	if c.Arch != "llama" || !c.Rope.Pairs || !weights.Turns(name) {
 		return func(i int) int { return i }
 	}
 	half := c.HeadDim / 2
@@ -173,6 +183,12 @@ func (c Config) hf() (*hfConfig, error) {
 	case "llama", "qwen2", "qwen3":
 		h.ModelType, h.HeadDim = c.Arch, &c.HeadDim
 		h.Architectures = []string{strings.ToUpper(c.Arch[:1]) + c.Arch[1:] + "ForCausalLM"}
+		if err := c.hfBias(h); err != nil {
+			return nil, err
+		}
+		if c.PerLayer != nil {
+			return nil, fmt.Errorf("model: layers of unlike shapes: no config.json of %s can say that", c.Arch)
+		}
 		if c.Rope.Dim != c.HeadDim {
 			return nil, fmt.Errorf("model: %d of %d values of a head turn: Hugging Face's %s turns all", c.Rope.Dim, c.HeadDim, c.Arch)
 		}
@@ -185,6 +201,19 @@ func (c Config) hf() (*hfConfig, error) {
 	var err error
 	h.Scaling, err = c.hfScaling()
 	return h, err
+}
+
+// hfBias fills in which projections have a bias.
+func (c Config) hfBias(h *hfConfig) error {
+	all := c.Arch != "qwen2" // where attention_bias is of all four projections
+	if all && c.Bias != c.OutBias || !all && c.OutBias {
+		return fmt.Errorf("model: bias of queries %t, of the attention's output %t: no config.json of %s can say that", c.Bias, c.OutBias, c.Arch)
+	}
+	if c.MLPBias && c.Arch != "llama" {
+		return fmt.Errorf("model: bias of the feed-forward network: no config.json of %s can say that", c.Arch)
+	}
+	h.Bias, h.MLPBias = all && c.Bias, c.MLPBias
+	return nil
 }
 
 // short returns the number with the fewest digits that is v in float32, which is all that GGUF files keep: 1e-05, and not
@@ -240,6 +269,9 @@ func (c Config) hfScaling() (*hfRope, error) {
 		h.LowFactor, h.HighFactor = float(r.LowFreq), float(r.HighFreq)
 	case "yarn":
 		h.BetaFast, h.BetaSlow = float(r.BetaFast), float(r.BetaSlow)
+		if r.Exact {
+			h.Truncate = new(bool)
+		}
 		magnitude := r.Magnitude
 		if magnitude == 0 {
 			magnitude = 1

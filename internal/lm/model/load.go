@@ -21,6 +21,9 @@ type LoadOptions struct {
 	// LoRA freezes every weight as it is stored and trains a part of low rank beside it, which multiplies in Precision;
 	// frozen F32 and F16 weights multiply in bf16 too where Precision is BFloat16. It excludes Train.
 	LoRA *LoRAConfig
+	// Adapter, if not empty, is the folder of a PEFT adapter, whose part stands beside the weights as they are stored; none
+	// of it learns. It excludes Train and LoRA.
+	Adapter string
 	// Pool, if not nil, shares the work of repacking weights.
 	Pool *par.Pool
 }
@@ -62,6 +65,9 @@ type loader struct {
 	params []Param
 	lora   map[string][]*LoRA // by the stored tensor that they change
 	back   *loraBack          // which they share
+
+	adapter *adapter // that changes the weights, or nil
+	frozen  []*LoRA  // its parts
 }
 
 // Tensor returns the tensor name of shape dims: from the source, or fresh.
@@ -84,26 +90,49 @@ type Param struct {
 	after  func()          // told by Changed, or nil
 }
 
+// check refuses purposes that exclude each other.
+func (o *LoadOptions) check() error {
+	switch {
+	case o.Adapter != "" && (o.Train || o.LoRA != nil):
+		return errors.New("model: an adapter is for answers and excludes training")
+	case o.LoRA == nil:
+		return nil
+	case o.Train:
+		return errors.New("model: LoRA trains a part of its own and excludes training every weight")
+	}
+	return o.LoRA.check()
+}
+
 // Bind makes a model of the tensors of src.
 func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	if opts.LoRA != nil {
-		if opts.Train {
-			return nil, errors.New("model: LoRA trains a part of its own and excludes training every weight")
+	if err := opts.check(); err != nil {
+		return nil, err
+	}
+	stored := src // as it is written again
+	var ad *adapter
+	if opts.Adapter != "" {
+		var err error
+		if ad, err = openAdapter(opts.Adapter, &c); err != nil {
+			return nil, err
 		}
-		if err := opts.LoRA.check(); err != nil {
+		if stored, err = ad.merged(src, c); err != nil {
 			return nil, err
 		}
 	}
-	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}, back: new(loraBack)}
+	l := &loader{Binder: weights.NewBinder(src), opts: opts, arena: quant.NewArena(opts.Pool), lora: map[string][]*LoRA{}, back: new(loraBack), adapter: ad}
 	l.fresh, _ = src.(*randomSource)
 	l.Ignore(ropeFreqs)
 	m := &Model{Config: c, close: []func() error{l.arena.Close}}
 	m.Embed = l.weight("token_embd.weight", c.Vocab, c.Width)
 	m.Norm = l.vector("output_norm.weight", c.Width)
 	m.Head = m.Embed
+	// A file that has a head of its own is taken at its word, whatever its configuration says.
+	if c.Tied && l.fresh == nil && l.Has("output.weight") {
+		c.Tied, m.Config.Tied = false, false
+	}
 	if !c.Tied {
 		m.Head = l.weight("output.weight", c.Vocab, c.Width)
 	}
@@ -112,14 +141,42 @@ func Bind(c Config, src weights.Source, opts LoadOptions) (*Model, error) {
 		m.Blocks = append(m.Blocks, l.block(c, i, rope))
 	}
 	m.params, m.Float32 = l.params, !l.other
-	m.adapted, m.source, m.lora = l.lora, src, opts.LoRA
+	m.adapted, m.source, m.lora = l.lora, stored, opts.LoRA
 	m.precision, m.frozen = opts.Precision, l.arena.Bytes()
 	if err := l.Err(); err != nil {
 		l.arena.Close()
 		return nil, err
 	}
 	m.integers = packed(m.Blocks[0].out())
+	if !opts.Train && opts.LoRA == nil {
+		l.settle(m)
+	}
 	return m, nil
+}
+
+// settle packs at once what else the first pass would pack: nothing of a model that does not learn is written afterwards but
+// the scratch of an adapter's LoRAs.
+func (l *loader) settle(m *Model) {
+	for _, b := range m.Blocks {
+		if a, ok := b.Attention.(*MLA); ok {
+			if out, _ := a.Up.W.Dims(); out > 0 { // 0 of headers alone
+				a.Up.Pack()
+			}
+		}
+	}
+	if len(l.frozen) == 0 {
+		return
+	}
+	pool := l.opts.Pool
+	if pool == nil {
+		pool = par.New(1)
+		defer pool.Close()
+	}
+	run := tensor.NewRun(pool)
+	for _, w := range l.frozen {
+		w.a.packRows(run)
+		w.b.packRows(run)
+	}
 }
 
 func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
@@ -133,20 +190,32 @@ func (l *loader) block(c Config, i int, rope *op.RopeTable) *Block {
 	if c.MoE != nil && i >= c.MoE.Dense {
 		b.FFN = l.moe(c, name)
 	} else {
-		b.FFN = &MLP{Gate: l.linear(name("ffn_gate.weight"), c.FFN, c.Width), Up: l.linear(name("ffn_up.weight"), c.FFN, c.Width), Down: l.linear(name("ffn_down.weight"), c.Width, c.FFN)}
+		b.FFN = l.mlp(c, c.layer(i).FFN, name)
 	}
 	return b
 }
 
+func (l *loader) mlp(c Config, ffn int, name func(string) string) *MLP {
+	m := &MLP{Gate: l.linear(name("ffn_gate.weight"), ffn, c.Width), Up: l.linear(name("ffn_up.weight"), ffn, c.Width), Down: l.linear(name("ffn_down.weight"), c.Width, ffn)}
+	if c.MLPBias {
+		m.GateB, m.UpB, m.DownB = l.vector(name("ffn_gate.bias"), ffn), l.vector(name("ffn_up.bias"), ffn), l.vector(name("ffn_down.bias"), c.Width)
+	}
+	return m
+}
+
 func (l *loader) gqa(c Config, i int, name func(string) string, rope *op.RopeTable) *GQA {
-	q, kv := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
+	shape := c.layer(i)
+	q, kv := shape.Heads*c.HeadDim, shape.KVHeads*c.HeadDim
 	a := &GQA{
 		Q: l.linear(name("attn_q.weight"), q, c.Width), K: l.linear(name("attn_k.weight"), kv, c.Width), V: l.linear(name("attn_v.weight"), kv, c.Width),
 		Out: l.linear(name("attn_output.weight"), c.Width, q), layer: i, rope: rope, eps: float32(c.Eps),
-		heads: op.Heads{Query: c.Heads, KV: c.KVHeads, Key: c.HeadDim, Value: c.HeadDim, Scale: c.softmaxScale()},
+		heads: op.Heads{Query: shape.Heads, KV: shape.KVHeads, Key: c.HeadDim, Value: c.HeadDim, Scale: c.softmaxScale()},
 	}
 	if c.Bias {
 		a.QB, a.KB, a.VB = l.vector(name("attn_q.bias"), q), l.vector(name("attn_k.bias"), kv), l.vector(name("attn_v.bias"), kv)
+	}
+	if c.OutBias {
+		a.OutB = l.vector(name("attn_output.bias"), c.Width)
 	}
 	if c.QKNorm {
 		a.QNorm, a.KNorm = l.vector(name("attn_q_norm.weight"), c.HeadDim), l.vector(name("attn_k_norm.weight"), c.HeadDim)
@@ -236,8 +305,12 @@ func (l *loader) linear(name string, out, in int) tensor.Weight {
 	return l.adapt(name, l.make(t, t.Data, out, in), t.Type, -1)
 }
 
-// adapt wraps w, the stored tensor name or its expert number `expert`, in a LoRA if the model is loaded for that.
+// adapt wraps w, the stored tensor name or its expert number `expert`, in a LoRA if the model is loaded for that or with
+// an adapter that changes it.
 func (l *loader) adapt(name string, w tensor.Weight, stored quant.Type, expert int) tensor.Weight {
+	if l.adapter != nil && w != nil {
+		return l.adaptFrozen(w, changed{name, expert})
+	}
 	if l.opts.LoRA == nil || w == nil {
 		return w
 	}
@@ -251,6 +324,19 @@ func (l *loader) adapt(name string, w tensor.Weight, stored quant.Type, expert i
 	l.params = append(l.params, Param{Name: module + ".lora_A.weight", Dims: []int{lw.a.rows, lw.a.cols}, factor: &lw.a},
 		Param{Name: module + ".lora_B.weight", Dims: []int{lw.b.rows, lw.b.cols}, factor: &lw.b})
 	return lw
+}
+
+// adaptFrozen returns base, the matrix at of the model, as the adapter changes it, or base itself.
+func (l *loader) adaptFrozen(base tensor.Weight, at changed) tensor.Weight {
+	ch := l.adapter.changes[at]
+	if ch == nil {
+		return base
+	}
+	half := l.opts.Precision == tensor.BFloat16
+	w := &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, half: half}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, half: half},
+		scale: float32(ch.scale), half: half, back: l.back}
+	l.frozen = append(l.frozen, w)
+	return w
 }
 
 // onChange has f told whenever values of w, the newest parameter, were written.

@@ -96,6 +96,7 @@ type GQA struct {
 	QB, KB, VB   *tensor.Vector // attn_{q,k,v}.bias, or nil
 	QNorm, KNorm *tensor.Vector // attn_{q,k}_norm.weight [d], or nil (qwen3)
 	Out          tensor.Weight  // attn_output.weight [D, H·d]
+	OutB         *tensor.Vector // attn_output.bias [D], or nil
 
 	layer int
 	heads op.Heads
@@ -112,15 +113,23 @@ func (a *GQA) forward(p *op.Pass, x *tensor.Tensor) *tensor.Tensor {
 	op.Rope(p, q, a.rope, a.heads.Key, 0)
 	op.Rope(p, k, a.rope, a.heads.Key, 0)
 	y := op.Attention(p, a.layer, a.heads, q, k, v) // [T, H·d]
-	return op.Linear(p, y, a.Out, nil)
+	return op.Linear(p, y, a.Out, a.OutB)
 }
 
 // MLP is the gated feed-forward network: Down(silu(Gate x)·(Up x)).
 type MLP struct {
-	Gate, Up, Down tensor.Weight // ffn_{gate,up}.weight [F, D], ffn_down.weight [D, F]
+	Gate, Up, Down    tensor.Weight  // ffn_{gate,up}.weight [F, D], ffn_down.weight [D, F]
+	GateB, UpB, DownB *tensor.Vector // ffn_{gate,up,down}.bias [F], [F], [D], or nil
 }
 
 func (m *MLP) forward(p *op.Pass, x *tensor.Tensor) *tensor.Tensor {
-	gate, up := op.Linear2(p, x, m.Gate, m.Up) // [T, F]
-	return op.Linear(p, op.SwiGLU(p, gate, up), m.Down, nil)
+	gate, up := m.gateUp(p, x) // [T, F]
+	return op.Linear(p, op.SwiGLU(p, gate, up), m.Down, m.DownB)
+}
+
+func (m *MLP) gateUp(p *op.Pass, x *tensor.Tensor) (gate, up *tensor.Tensor) {
+	if m.GateB == nil {
+		return op.Linear2(p, x, m.Gate, m.Up)
+	}
+	return op.Linear(p, x, m.Gate, m.GateB), op.Linear(p, x, m.Up, m.UpB)
 }

@@ -14,8 +14,9 @@ import (
 // error with tensor and place. Matrices are stored as t where their rows allow it, else
 // as F16; norms, biases and the router stay F32, as every reader expects.
 //
-// Of a LoRA model it writes every tensor, with the LoRAs merged into those that they change. The others are copied as
-// stored unless t is smaller, and rows that t does not fit become Q8_0. A small change may round away in four bits: see Merge.
+// Of a LoRA model, and of one that does not learn, it writes every tensor, with LoRAs and adapter merged into those that
+// they change. The others are copied as stored unless t is smaller, and rows that t does not fit become Q8_0. A small
+// change may round away in four bits: see Merge.
 func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t quant.Type) error {
 	w, err := gguf.Create(path)
 	if err != nil {
@@ -26,13 +27,13 @@ func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t
 		w.Set(key, v)
 	}
 	w.Set("general.file_type", gguf.ValueOf(uint32(fileType(t))))
-	if factors := m.Config.Rope.ropeFactors(); factors != nil && (m.lora == nil || !m.stores(ropeFreqs)) {
+	if factors := m.Config.Rope.ropeFactors(); factors != nil && (m.lora == nil && len(m.params) > 0 || !m.stores(ropeFreqs)) {
 		w.Add(ropeFreqs, gguf.F32, []int{len(factors)}, func(dst io.Writer) error {
 			_, err := dst.Write(bytesOf(factors))
 			return err
 		})
 	}
-	if m.lora != nil {
+	if m.lora != nil || len(m.params) == 0 {
 		m.addMerged(w, t)
 		return w.Commit(ctx)
 	}
