@@ -332,9 +332,9 @@ func (l *loader) adaptFrozen(base tensor.Weight, at changed) tensor.Weight {
 	if ch == nil {
 		return base
 	}
-	half := l.opts.Precision == tensor.BFloat16
-	w := &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, half: half}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, half: half},
-		scale: float32(ch.scale), half: half, back: l.back}
+	p := l.opts.Precision
+	w := &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, precision: p}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, precision: p},
+		scale: float32(ch.scale), precision: p, back: l.back}
 	l.frozen = append(l.frozen, w)
 	return w
 }

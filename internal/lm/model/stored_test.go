@@ -118,7 +118,7 @@ func TestStoredInSuperblocks(t *testing.T) {
 					defer m.Close()
 					run := newRun(t)
 					logits[i] = slices.Clone(m.Logits(&op.Pass{Run: run, Batch: batch(tokens, 0, nil)}, rows).Data)
-					cache := m.NewCache(false)
+					cache := newCache(m, op.CacheF32, len(tokens))
 					for at, token := range tokens {
 						step := m.Logits(&op.Pass{Run: run, Batch: batch([]int32{token}, at, cache)}, []int{0}).Data
 						if s := offBy(step, logits[i][at*c.Vocab:(at+1)*c.Vocab]); !(s < tolerance) {
