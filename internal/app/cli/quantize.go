@@ -14,6 +14,7 @@ import (
 	"retort/internal/compute/quant"
 	"retort/internal/format/weights"
 	"retort/internal/lm/convert"
+	"retort/internal/lm/session"
 )
 
 type quantizeOptions struct {
@@ -98,7 +99,7 @@ func rewrite(ctx context.Context, write func(context.Context, string, string, co
 func summarize(w io.Writer, paths ...string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, path := range paths {
-		info, err := describe(path)
+		info, err := session.Describe(path)
 		if err != nil {
 			return err
 		}

@@ -83,9 +83,12 @@ func NewSplitter(p Prompt) *Splitter {
 // Token takes the next token, for a Prompt that a Chat made, and returns what it settles. The list is valid until the
 // next call.
 func (s *Splitter) Token(id int) []Event {
-	s.bytes = s.chat.appendToken(s.bytes[:0], id, s.form)
+	s.bytes = s.AppendToken(s.bytes[:0], id)
 	return s.Text(s.bytes)
 }
+
+// AppendToken appends the bytes that Token reads: those of text, and of the marks around reasoning and calls.
+func (s *Splitter) AppendToken(dst []byte, id int) []byte { return s.chat.appendToken(dst, id, s.form) }
 
 // Text is Token for the bytes of further tokens.
 func (s *Splitter) Text(b []byte) []Event {
