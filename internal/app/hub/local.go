@@ -11,10 +11,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"retort/internal/format/gguf"
 )
 
 const ggufMagic = "GGUF"
@@ -139,31 +139,18 @@ func folderFiles(path string) ([]string, error) {
 	return files, err
 }
 
-// A split GGUF is PREFIX-00001-of-00003.gguf and its siblings, as llama.cpp writes it.
-var shardPattern = regexp.MustCompile(`^(.+)-(\d{5})-of-(\d{5})\.gguf$`)
-
-func shardName(prefix string, i, n int) string {
-	return fmt.Sprintf("%s-%05d-of-%05d.gguf", prefix, i, n)
+// shardsOf returns the names of all parts where name is that of one of several, and what they begin with; else name alone.
+func shardsOf(name string) (prefix string, names []string) {
+	names, ok := gguf.Parts(name)
+	if !ok {
+		return strings.TrimSuffix(name, ".gguf"), []string{name}
+	}
+	return strings.TrimSuffix(names[0], shardName("", 1, len(names))), names
 }
 
-// maxShards bounds what a name may ask for.
-const maxShards = 1000
-
-// shardsOf returns the names of all shards where name is one of several, and its prefix; else name alone.
-func shardsOf(name string) (prefix string, names []string) {
-	m := shardPattern.FindStringSubmatch(name)
-	if m == nil {
-		return strings.TrimSuffix(name, ".gguf"), []string{name}
-	}
-	no, _ := strconv.Atoi(m[2])
-	n, _ := strconv.Atoi(m[3])
-	if no < 1 || no > n || n > maxShards {
-		return strings.TrimSuffix(name, ".gguf"), []string{name}
-	}
-	for i := range n {
-		names = append(names, shardName(m[1], i+1, n))
-	}
-	return m[1], names
+// shardName is the name of part i of n, from 1.
+func shardName(prefix string, i, n int) string {
+	return fmt.Sprintf("%s-%05d-of-%05d.gguf", prefix, i, n)
 }
 
 // firstOf is the path of the first part where file, with forward slashes, is one of several; else file.
