@@ -188,14 +188,25 @@ func TestDraftAllocations(t *testing.T) {
 // checkEpoch holds a machine to what it relies on: all that its states and its list of masks refer to is of this epoch.
 func checkEpoch(t *testing.T, m *machine) {
 	t.Helper()
+	checked := map[*frame]bool{m.bottom: true}
+	var check func(f *frame)
+	check = func(f *frame) {
+		if checked[f] {
+			return
+		}
+		checked[f] = true
+		if f.parents == nil || m.frames[frameKey{f.parents.id, f.node, f.count}] != f || m.linked(f.parents.frames) != f.parents {
+			t.Fatal("a state has a frame of an earlier epoch")
+		}
+		for _, p := range f.parents.frames {
+			check(p)
+		}
+	}
 	known := map[*state]bool{}
 	for _, s := range m.states {
 		known[s] = true
 		for _, c := range s.configs {
-			f := c.stack
-			if f != m.bottom && m.frames[frameKey{f.parents.id, f.node, f.count}] != f {
-				t.Fatal("a state has a frame of an earlier epoch")
-			}
+			check(c.stack)
 		}
 		for _, to := range s.next {
 			if to != nil && to != m.dead && m.states[string(appendKey(nil, to.configs, to.accept))] != to {
