@@ -298,3 +298,21 @@ func TestTextOfTwoReadings(t *testing.T) {
 		}
 	}
 }
+
+// States are bounded where no mask is asked for, too.
+func TestForgetBetweenSteps(t *testing.T) {
+	g := compile(t, `{"pattern": "^[a-z]*$", "maxLength": 3000}`)
+	m := g.Start(byteVocabularyOnce)
+	m.machine.maxState = 20_000
+	for i, b := range []byte(`"` + strings.Repeat("x", 3000) + `"`) {
+		if err := m.Accept(int(b)); err != nil {
+			t.Fatal(err)
+		}
+		if n := m.machine.bytes + m.machine.stacks.bytes; n > 2*m.machine.maxState {
+			t.Fatalf("%d bytes of states behind byte %d, the bound is %d", n, i, m.machine.maxState)
+		}
+	}
+	if !m.Done() {
+		t.Error("not done")
+	}
+}
