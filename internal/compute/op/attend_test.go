@@ -219,6 +219,32 @@ func TestLatentUpChanged(t *testing.T) {
 	}
 }
 
+// TestAttendingAllocatesNothing, once buffers are there: decoding, a prompt and a speculative check as one batch.
+func TestAttendingAllocatesNothing(t *testing.T) {
+	for _, a := range []attending{grouped(14, 2, 16, 32), latent(16)} {
+		for _, kind := range allCacheTypes {
+			p, b := newPass(t, nil), rows(1, 100, 5, 1)
+			for i := range b.Seqs {
+				b.Seqs[i].Cache = oneCache{newKV(kind, 100, a.shape)}
+			}
+			p.Batch = b
+			var in []*tensor.Tensor
+			for _, w := range a.widths {
+				in = append(in, x(rand.New(rand.NewPCG(1, 22)), 107, w))
+			}
+			step := func() {
+				a.f(p, in)
+				p.Run.Release(0)
+			}
+			step()
+			step()
+			if n := testing.AllocsPerRun(8, step); n > 0 {
+				t.Errorf("%s, %v: %.1f allocations", a.name, kind, n)
+			}
+		}
+	}
+}
+
 // TestPlan: every row meets every head once, long parts come first, a part stores for itself alone, and neither a latent
 // cache nor a few rows are computed by one worker or read again for each head.
 func TestPlan(t *testing.T) {
