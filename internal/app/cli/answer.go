@@ -86,7 +86,7 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 		}
 	}
 	res, err := a.Wait()
-	if kept := o.keep(ctx, m, a, res); kept != nil {
+	if kept := o.keep(ctx, m, slices.Concat(a.Prompt(), res.Tokens)); kept != nil {
 		return errors.Join(kept, err)
 	}
 	if err != nil && (!errors.Is(err, context.Canceled) || o.bound != nil) {
@@ -105,12 +105,12 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 	return err
 }
 
-// keep saves what was computed for a, if that is wanted, however it ended.
-func (o *runOptions) keep(ctx context.Context, m *opened, a *session.Answer, res session.Result) error {
-	if o.promptCache == "" {
+// keep saves what was computed of tokens, if that is wanted.
+func (o *runOptions) keep(ctx context.Context, m *opened, tokens []int32) error {
+	if o.promptCache == "" || len(tokens) == 0 {
 		return nil
 	}
-	return m.SavePrompt(context.WithoutCancel(ctx), o.promptCache, slices.Concat(a.Prompt(), res.Tokens))
+	return m.SavePrompt(context.WithoutCancel(ctx), o.promptCache, tokens)
 }
 
 // cut says why an answer is not whole, and what makes room.

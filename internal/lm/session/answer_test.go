@@ -244,7 +244,7 @@ func TestBoundSpelledMark(t *testing.T) {
 
 // G4: an answer that was cut before it is valid is an error, whatever it looks like.
 func TestCut(t *testing.T) {
-	m := open(t, scripted.Model{Control: marks, Next: map[string]string{"": "7"}, Context: 40}, Options{})
+	m := open(t, scripted.Model{Control: marks, Next: map[string]string{"": "7"}, Context: 15}, Options{})
 	for name, c := range map[string]struct {
 		max  int
 		full bool
