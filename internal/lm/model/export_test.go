@@ -2,6 +2,3 @@ package model
 
 // PassBytes is the part of TrainBytes that a Run holds.
 func (m *Model) PassBytes(tokens int) int { return m.passBytes(tokens) }
-
-// LearnedBytes is what TrainBytes takes a trainable value for.
-const LearnedBytes = learnedBytes
