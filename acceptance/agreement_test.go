@@ -14,14 +14,10 @@ import (
 	"strings"
 	"testing"
 
-	"retort/internal/compute/op"
-	"retort/internal/compute/par"
-	"retort/internal/format/gguf"
-	"retort/internal/format/tokenizer"
 	"retort/internal/learn/eval"
 	"retort/internal/lm/chat"
 	"retort/internal/lm/generate"
-	"retort/internal/lm/model"
+	"retort/internal/lm/session"
 	"retort/internal/numtest"
 )
 
@@ -87,14 +83,14 @@ func TestAgreement(t *testing.T) {
 	o := findOracle(t)
 	retort := filepath.Join(t.TempDir(), "retort")
 	run(t, exec.Command("go", "build", "-o", retort, "retort/cmd/retort"))
-	w := generate.NewWorker(runtime.NumCPU())
-	defer w.Close()
+	h := session.NewHost(runtime.NumCPU())
+	defer h.Close()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nΔ is ours - llama.cpp's logit, σ the spread of a row's logits; noise is rms/σ against llama.cpp with float16 weights, and so is our own computation with them\n")
 	fmt.Fprintf(&table, "%-20s %7s %9s %9s %8s %8s %9s %11s %8s %9s %9s %8s\n", "model", "prompts", "tokens", "same best", "max |Δ|", "rms Δ", "our noise", "llama.cpp's", "in f16", "ppl", "llama.cpp", "diff")
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
-			x := examine(t, o, w, s, retort)
+			x := examine(t, o, h, s, retort)
 			diff := x.ppl/x.theirPPL - 1
 			fmt.Fprintf(&table, "%-20s %5d/%d %5d/%-3d %5d/%-3d %8.3f %8.3f %8.2f%% %10.2f%% %7.3f%% %9.4f %9.4f %+7.3f%%\n", s.name, x.same, x.prompts, x.agreed, x.tokens,
 				x.best, x.rows, x.most, x.rms, 100*x.ours/x.spread, 100*x.theirs/x.spread, 100*x.half/x.spread, x.ppl, x.theirPPL, 100*diff)
@@ -119,39 +115,23 @@ func TestAgreement(t *testing.T) {
 	t.Log(table.String())
 }
 
-func examine(t *testing.T, o oracle, w *generate.Worker, s subject, retort string) examined {
+func examine(t *testing.T, o oracle, h *session.Host, s subject, retort string) examined {
 	path := numtest.Model(t, s.name)
-	f, err := gguf.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	tok, err := tokenizer.FromGGUF(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template, err := f.String("tokenizer.chat_template")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := chat.New(template, tok)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := load(t, path, w)
+	m := open(t, h, path)
+	e := m.Engine()
 	x := examined{prompts: len(prompts)}
 	for i, prompt := range prompts {
-		p, err := c.Prompt([]chat.Message{{Role: "user", Content: prompt}}, chat.Options{})
+		ids, err := m.Prompt(session.Request{Messages: []chat.Message{{Role: "user", Content: prompt}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.compareGreedy(t, o, e, path, i, ids32(p.IDs), s.tokens, func(id int32) bool { return tok.IsEOG(int(id)) })
+		x.compareGreedy(t, o, e, path, i, ids, s.tokens, func(id int32) bool { return m.Tokenizer.IsEOG(int(id)) })
 	}
 	text, err := os.ReadFile(numtest.Shared(t, "data/texts/tinyshakespeare.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ids := ids32(tok.Encode(string(text[:4000]), tokenizer.Options{UserDefined: true}))
+	ids := m.Encode(string(text[:4000]))
 	p, err := eval.MeasurePerplexity(context.Background(), e, ids, len(ids), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -160,29 +140,18 @@ func examine(t *testing.T, o oracle, w *generate.Worker, s subject, retort strin
 	x.ppl, x.theirPPL = p.PPL, math.Exp(nll)
 	half := filepath.Join(t.TempDir(), "half.gguf")
 	run(t, exec.Command(retort, "quantize", path, half, "--type", "f16"))
-	x.compareLogits(t, o, e, load(t, half, w), path, half, ids[:s.rows])
+	x.compareLogits(t, o, e, open(t, h, half).Engine(), path, half, ids[:s.rows])
 	return x
 }
 
-func load(t *testing.T, path string, w *generate.Worker) *generate.Engine {
-	var m *model.Model
-	var err error
-	w.Do(func(pool *par.Pool) { m, err = model.Load(path, model.LoadOptions{Pool: pool}) })
+// open opens a model with keys and values in float32, so that weights and activations alone are compared.
+func open(t *testing.T, h *session.Host, path string) *session.Model {
+	m, err := h.Open(context.Background(), path, session.Options{Cache: "f32"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	e := generate.New(w, m, generate.Options{Cache: op.CacheF32})
-	t.Cleanup(e.Close)
-	return e
-}
-
-func ids32(ids []int) []int32 {
-	out := make([]int32, len(ids))
-	for i, id := range ids {
-		out[i] = int32(id)
-	}
-	return out
+	return m
 }
 
 // compareGreedy continues prompt number i greedily and holds each token against the best of llama.cpp's logits there,

@@ -24,7 +24,7 @@ import (
 const house = `
 compute  cpu par kernel tensor quant op limit
 format   atomicfile mmap gguf safetensors weights tokenizer jinja
-lm       model grammar generate chat
+lm       model grammar generate chat convert scripted session
 .        recipes
 learn    data optim train task/mention task/receipts task/ledger task
 learn    cost teacher eval report queue distill

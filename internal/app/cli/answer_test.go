@@ -5,48 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"retort/internal/lm/generate"
+	"retort/internal/lm/session"
 )
-
-func TestStopper(t *testing.T) {
-	for _, c := range []struct {
-		stops []string
-		parts []string
-		want  string
-		hit   bool
-	}{
-		{nil, []string{"a", "b"}, "ab", false},
-		{[]string{"stop"}, []string{"a st", "op b"}, "a ", true},
-		{[]string{"stop"}, []string{"a st", "ay"}, "a stay", false},
-		{[]string{"aab"}, []string{"a", "a", "a", "b", "c"}, "a", true},
-		{[]string{"\n\n", "END"}, []string{"x\n", "EN", "D\n\n"}, "x\n", true},
-		{[]string{"xyz"}, []string{"xy"}, "xy", false},
-		{[]string{"b", "abc"}, []string{"abc"}, "", true},
-	} {
-		s, got := stopper{stops: c.stops}, ""
-		for _, p := range c.parts {
-			got += s.write(p)
-		}
-		got += s.close()
-		if got != c.want || s.hit != c.hit {
-			t.Errorf("stops %q on %q: %q, %v, want %q, %v", c.stops, c.parts, got, s.hit, c.want, c.hit)
-		}
-	}
-}
-
-// What may be the beginning of a stop text is never shown before it is known.
-func TestStopperHoldsBack(t *testing.T) {
-	s := stopper{stops: []string{"END"}}
-	if got := s.write("a E"); got != "a " {
-		t.Errorf("shown %q, want %q", got, "a ")
-	}
-	if got := s.write("N"); got != "" {
-		t.Errorf("shown %q, want nothing", got)
-	}
-	if got := s.write("X"); got != "ENX" {
-		t.Errorf("shown %q, want %q", got, "ENX")
-	}
-}
 
 // A speed of decoding counts the steps that were timed: of one token, which the prompt gives, there is none.
 func TestDecodeRate(t *testing.T) {
@@ -54,8 +14,8 @@ func TestDecodeRate(t *testing.T) {
 		tokens, steps int
 		want          float64
 	}{{0, 0, 0}, {1, 0, 0}, {2, 1, 2}, {9, 8, 16}, {2, 2, 4}} {
-		a := answer{res: generate.Result{Tokens: make([]int32, c.tokens), Decoded: c.steps, Decode: 500 * time.Millisecond}}
-		if got := a.result().DecodeTPS; got != c.want {
+		res := session.Result{Tokens: make([]int32, c.tokens), Timing: session.Timing{Decoded: c.steps, Decode: 500 * time.Millisecond}}
+		if got := summary(res).DecodeTPS; got != c.want {
 			t.Errorf("%d tokens in %d steps of half a second: %g tokens/s, want %g", c.tokens, c.steps, got, c.want)
 		}
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -19,15 +18,16 @@ import (
 	"retort/internal/compute/par"
 	"retort/internal/lm/generate"
 	"retort/internal/lm/model"
+	"retort/internal/lm/session"
 )
 
 type benchOptions struct {
-	prompt, gen, depth, repeat, threads int
-	cacheType                           string
-	json                                bool
-	train                               string
-	batch, seq, steps                   int
-	labelShare                          float64
+	modelOptions
+	prompt, gen, depth, repeat int
+	json                       bool
+	train                      string
+	batch, seq, steps          int
+	labelShare                 float64
 }
 
 func newBench() *cobra.Command {
@@ -47,14 +47,13 @@ func newBench() *cobra.Command {
 	f.IntVarP(&o.gen, "gen", "n", 128, "generated tokens; 0 leaves the test out")
 	f.IntVarP(&o.depth, "depth", "d", 0, "tokens of context before the test")
 	f.IntVarP(&o.repeat, "repeat", "r", 5, "repetitions")
-	cacheFlag(cmd, &o.cacheType)
 	f.StringVar(&o.train, "train", "", "measure training instead: full or lora")
 	f.IntVar(&o.batch, "batch", 4, "sequences of a training step")
 	f.IntVar(&o.seq, "seq", 512, "tokens of a training sequence")
 	f.IntVar(&o.steps, "steps", 5, "training steps that count, after two to warm up")
 	f.Float64Var(&o.labelShare, "label-share", 1, "share of the training tokens that carry a label")
 	f.BoolVar(&o.json, "json", false, "print JSON")
-	threadsFlag(cmd, &o.threads)
+	o.flags(cmd)
 	return cmd
 }
 
@@ -79,7 +78,7 @@ func (o *benchOptions) run(ctx context.Context, name string, w, note io.Writer) 
 	if o.prompt < 0 || o.gen < 0 || o.depth < 0 || o.repeat < 1 {
 		return usagef("-p, -n and -d count from 0, -r from 1")
 	}
-	if err := errors.Join(checkThreads(o.threads), checkCacheType(o.cacheType)); err != nil {
+	if err := o.modelOptions.check(); err != nil {
 		return err
 	}
 	if o.train != "" {
@@ -88,20 +87,20 @@ func (o *benchOptions) run(ctx context.Context, name string, w, note io.Writer) 
 	if o.prompt+o.gen == 0 {
 		return usagef("-p and -n are 0, want one of them above: nothing is left to measure")
 	}
-	l, err := load(name, o.threads, o.cacheType, 0, false)
+	m, err := o.open(ctx, name, session.Options{Context: o.depth + max(o.prompt, o.gen+1) + 1})
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	if most := l.engine.Model.Config.Context; max(o.prompt, o.gen+1) > most-o.depth {
-		return usagef("-p is %d, -n %d and -d %d, want each of the tests in the model's context of %d tokens", o.prompt, o.gen, o.depth, most)
+	defer m.close()
+	if max(o.prompt, o.gen) > m.Context-o.depth {
+		return usagef("-p is %d, -n %d and -d %d, want each of the tests in the model's context of %d tokens", o.prompt, o.gen, o.depth, m.Context)
 	}
 	rows := []benchRow{}
 	for _, test := range [][2]int{{o.prompt, 0}, {0, o.gen}} {
 		if test[0]+test[1] == 0 {
 			continue
 		}
-		row, err := o.measure(ctx, l, test[0], test[1])
+		row, err := o.measure(ctx, m, test[0], test[1])
 		if err != nil {
 			return err
 		}
@@ -116,24 +115,19 @@ func (o *benchOptions) run(ctx context.Context, name string, w, note io.Writer) 
 	return printBench(w, rows)
 }
 
-func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) (benchRow, error) {
-	c := l.engine.Model.Config
-	row := benchRow{Model: c.Arch, Threads: o.threads, Prompt: prompt, Gen: gen, Depth: o.depth, Kernel: strings.Join(cpu.Kernels(), " "), CPU: cpu.Name()}
-	info, err := describe(l.path)
-	if err != nil {
-		return row, err
-	}
-	row.Params, row.Size = info.Parameters, info.Size
+func (o *benchOptions) measure(ctx context.Context, m *opened, prompt, gen int) (benchRow, error) {
+	row := benchRow{Model: m.Engine().Model.Config.Arch, Threads: o.threads, Prompt: prompt, Gen: gen, Depth: o.depth, Kernel: strings.Join(cpu.Kernels(), " "), CPU: cpu.Name(),
+		Params: m.Info.Parameters, Size: m.Info.Size}
 	rng := rand.New(rand.NewPCG(1, 2))
 	tokens := make([]int32, o.depth+max(prompt, 1))
 	for i := range tokens {
-		tokens[i] = int32(rng.IntN(c.Vocab))
+		tokens[i] = int32(rng.IntN(m.Rows))
 	}
 	for i := -1; i < o.repeat; i++ { // the first is a warm-up
 		for k := o.depth; k < len(tokens); k++ { // what is behind the depth is new each time
-			tokens[k] = int32(rng.IntN(c.Vocab))
+			tokens[k] = int32(rng.IntN(m.Rows))
 		}
-		speed, err := benchPass(ctx, l, tokens, o.depth, gen)
+		speed, err := benchPass(ctx, m.Engine(), tokens, o.depth, gen)
 		if err != nil {
 			return row, err
 		}
@@ -142,18 +136,14 @@ func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) 
 		}
 	}
 	row.Avg, row.StdDev = meanDev(row.Samples)
-	row.Share, err = o.share(l, row)
+	var err error
+	m.host.Do(func(pool *par.Pool) { row.Share, err = o.share(m.Engine().Model, pool, row) })
 	return row, err
 }
 
 // share is what part of the machine's limit a test reached: reading memory where tokens come one by one, else
 // multiplying.
-func (o *benchOptions) share(l *loaded, row benchRow) (share float64, err error) {
-	l.worker.Do(func(pool *par.Pool) { share, err = o.shareOf(l.engine.Model, pool, row) })
-	return share, err
-}
-
-func (o *benchOptions) shareOf(m *model.Model, pool *par.Pool, row benchRow) (float64, error) {
+func (o *benchOptions) share(m *model.Model, pool *par.Pool, row benchRow) (float64, error) {
 	work := workOf(m)
 	if row.Prompt > 0 {
 		return row.Avg * 2 * work.blocks / work.peak(pool), nil
@@ -162,8 +152,11 @@ func (o *benchOptions) shareOf(m *model.Model, pool *par.Pool, row benchRow) (fl
 	if err != nil {
 		return 0, err
 	}
-	kept := op.CacheBF16
-	if o.cacheType == "f32" || m.Float32 {
+	kept, err := op.ParseCacheType(o.cache)
+	if err != nil {
+		return 0, err
+	}
+	if m.Float32 {
 		kept = op.CacheF32
 	}
 	cache := float64(m.CacheBytes(row.Depth+row.Gen/2, kept))
@@ -172,13 +165,13 @@ func (o *benchOptions) shareOf(m *model.Model, pool *par.Pool, row benchRow) (fl
 
 // benchPass returns how many tokens a second are computed: of a prompt behind its first depth tokens, which are there
 // already, or where gen is above 0 of an answer.
-func benchPass(ctx context.Context, l *loaded, tokens []int32, depth, gen int) (float64, error) {
+func benchPass(ctx context.Context, e *generate.Engine, tokens []int32, depth, gen int) (float64, error) {
 	if depth > 0 {
-		if _, err := l.engine.Generate(ctx, generate.Request{Prompt: tokens[:depth], Max: 1}); err != nil {
+		if _, err := e.Generate(ctx, generate.Request{Prompt: tokens[:depth], Max: 1}); err != nil {
 			return 0, err
 		}
 	}
-	res, err := l.engine.Generate(ctx, generate.Request{Prompt: tokens, Max: gen + 1, Plain: true})
+	res, err := e.Generate(ctx, generate.Request{Prompt: tokens, Max: gen + 1, Plain: true})
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -14,33 +15,38 @@ import (
 
 	"retort/internal/lm/chat"
 	"retort/internal/lm/generate"
+	"retort/internal/lm/session"
 )
 
 // chatSession is a conversation at a terminal. The engine keeps the keys and values of what was said, so that a turn
 // computes only what is new.
 type chatSession struct {
-	o    *runOptions
-	l    *loaded
-	name string
-	chat *chat.Chat
-	held int            // tokens of the conversation
-	msgs []chat.Message // without the system message
-	edit *editor
-	in   *os.File
-	out  *os.File
+	o      *runOptions
+	model  *opened
+	name   string
+	tokens []int32        // of the conversation
+	msgs   []chat.Message // without the system message
+	edit   *editor
+	in     *os.File
+	out    *os.File
 }
 
-// chat talks with the user until /bye, Ctrl-D or Ctrl-C twice.
-func (o *runOptions) chat(ctx context.Context, l *loaded, name string, in, out *os.File) error {
-	c, err := l.chat()
-	if err != nil {
-		return err
+// talk chats with the user, and keeps what was said if that is wanted.
+func (o *runOptions) talk(ctx context.Context, m *opened, name string, in, out *os.File) error {
+	if _, err := m.Chat(); err != nil {
+		return o.explain(err, m)
 	}
+	s := &chatSession{o: o, model: m, name: name, edit: newEditor(in, out), in: in, out: out}
+	err := s.loop(ctx)
+	return errors.Join(err, o.keep(ctx, m, s.tokens))
+}
+
+// loop takes turns until /bye, Ctrl-D or Ctrl-C twice.
+func (s *chatSession) loop(ctx context.Context) error {
 	// Ctrl-C stops an answer and not the program, so only what ends programs ends this one.
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	s := &chatSession{o: o, l: l, name: name, chat: c, edit: newEditor(in, out), in: in, out: out}
-	fmt.Fprintf(out, "%s, context of %d tokens. %s\n", clean(name), o.ctx, dim(`/? for help, Ctrl-D to end`))
+	fmt.Fprintf(s.out, "%s, context of %d tokens. %s\n", clean(s.name), s.o.ctx, dim(`/? for help, Ctrl-D to end`))
 	for warned := false; ; {
 		line, err := s.read(ctx)
 		switch {
@@ -49,7 +55,7 @@ func (o *runOptions) chat(ctx context.Context, l *loaded, name string, in, out *
 				return nil
 			}
 			warned = true
-			fmt.Fprintln(out, "Ctrl-C again, Ctrl-D or /bye ends the chat")
+			fmt.Fprintln(s.out, "Ctrl-C again, Ctrl-D or /bye ends the chat")
 			continue
 		case errors.Is(err, errInterrupt):
 			continue
@@ -61,7 +67,7 @@ func (o *runOptions) chat(ctx context.Context, l *loaded, name string, in, out *
 		warned = false
 		bye, err := s.obey(ctx, line)
 		if err != nil {
-			printError(out, err)
+			printError(s.out, err)
 		}
 		if bye || ctx.Err() != nil {
 			return ctx.Err()
@@ -140,37 +146,52 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
 	defer stop()
 	msgs := append(s.msgs[:len(s.msgs):len(s.msgs)], chat.Message{Role: "user", Content: text})
-	ids, read, err := s.o.render(s.chat, s.withSystem(msgs))
+	r := s.o.request()
+	r.Messages = s.o.messages(msgs...)
+	a, err := s.model.Start(ctx, r)
 	if err != nil {
-		return err
+		return s.explain(err)
 	}
-	req := s.o.request(s.l, ids)
 	out := s.o.display(s.out)
-	req.Progress = func(done, total int) { s.reading(done, total) }
-	a, err := s.o.ask(ctx, s.l.engine, req, read, out.show)
+	for e := range a.Events() {
+		if e.Kind == session.Progress {
+			s.reading(e.Done, e.Total)
+		}
+		out.event(e)
+	}
 	out.end()
+	res, err := a.Wait()
+	s.tokens = slices.Concat(a.Prompt(), res.Tokens)
 	s.o.sampler.Seed++
-	s.held = a.prompt + max(len(a.res.Tokens)-1, 0)
-	if err != nil && a.res.Finish != finishInterrupted {
-		return s.full(err)
+	var cut *session.CutError
+	if err != nil && res.Finish != session.FinishInterrupted && !errors.As(err, &cut) {
+		return s.explain(err)
 	}
-	if content := a.text.String(); content != "" || a.reasoning.Len() > 0 {
-		s.msgs = append(msgs, chat.Message{Role: "assistant", Content: content, Reasoning: a.reasoning.String()})
+	if res.Text != "" || res.Reasoning != "" {
+		s.msgs = append(msgs, chat.Message{Role: "assistant", Content: res.Text, Reasoning: res.Reasoning})
 	}
+	s.sayEnd(res, err)
+	return nil
+}
+
+// sayEnd says what the user should know of an answer's end, and its figures if they are wanted.
+func (s *chatSession) sayEnd(res session.Result, err error) {
 	switch {
-	case err != nil:
+	case res.Finish == session.FinishInterrupted:
 		fmt.Fprintln(s.out, dim("stopped"))
-	case a.res.Finish == generate.FinishLength && s.held >= s.o.ctx:
+	case res.Full:
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("the context of %d tokens is full: /clear begins anew, --ctx makes room", s.o.ctx)))
-	case a.res.Finish == generate.FinishLength:
+	case res.Finish == session.FinishLength:
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("cut at %d tokens", s.o.max)))
 	}
-	if s.o.verbose {
-		r := a.result()
-		fmt.Fprintln(s.out, dim(fmt.Sprintf("prompt %d tokens, %d of them computed before, %.1f tokens/s; answer %d tokens, %.1f tokens/s; context %d of %d",
-			a.prompt, a.res.Reused, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, s.held, s.o.ctx)))
+	if err != nil && res.Finish == session.FinishLength {
+		fmt.Fprintln(s.out, dim("it is not yet what --schema wants"))
 	}
-	return nil
+	if s.o.verbose {
+		r := summary(res)
+		fmt.Fprintln(s.out, dim(fmt.Sprintf("prompt %d tokens, %d of them computed before, %.1f tokens/s; answer %d tokens, %.1f tokens/s; context %d of %d",
+			r.PromptTokens, r.CachedTokens, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, len(s.tokens), s.o.ctx)))
+	}
 }
 
 // reading shows how far a long prompt is read, on a line that goes when it is done.
@@ -182,20 +203,12 @@ func (s *chatSession) reading(done, total int) {
 	fmt.Fprintf(s.out, "\r\x1b[2K%s", text)
 }
 
-// full says in a chat's words that a turn does not fit.
-func (s *chatSession) full(err error) error {
+// explain says in a chat's words why there is no answer.
+func (s *chatSession) explain(err error) error {
 	var over *generate.ContextError
 	if errors.As(err, &over) {
 		return withHint(fmt.Errorf("the conversation would have %d tokens, the context holds %d", over.Tokens, over.Limit),
 			"/clear begins anew; retort run --ctx %d or more makes room", over.Tokens)
 	}
-	return err
-}
-
-// withSystem puts the system message, if there is one, before msgs.
-func (s *chatSession) withSystem(msgs []chat.Message) []chat.Message {
-	if s.o.system == "" {
-		return msgs
-	}
-	return append([]chat.Message{{Role: "system", Content: s.o.system}}, msgs...)
+	return s.o.explain(err, s.model)
 }

@@ -239,3 +239,47 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("standard output ends in %q, standard error is %q", rest.String()[max(0, rest.Len()-20):], stderr.String())
 	}
 }
+
+// Lines break at blanks, however the words come.
+func TestChatWraps(t *testing.T) {
+	x := startTerminal(t, nil, "run", writeScripted(t)["WORDY"], "--temp", "0", "-n", "200")
+	x.expect(">>> ")
+	x.send("hello\r")
+	x.expect("cut at 200 tokens")
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	lines := strings.Split(x.screen.String(), "\n")
+	wrapped := 0
+	for _, line := range lines {
+		if strings.HasPrefix(line, "won") {
+			wrapped++
+		}
+		if strings.HasPrefix(line, "der") || strings.HasPrefix(line, "ful") {
+			t.Errorf("a word is broken before %q", line)
+		}
+	}
+	if wrapped < 6 { // 50 words of ten columns
+		t.Errorf("%d lines in %q, want 7", wrapped, x.screen.String())
+	}
+}
+
+// A schema binds every answer of a chat, and a context beyond the model's own is said.
+func TestChatSchema(t *testing.T) {
+	x := startTerminal(t, nil, "run", writeScripted(t)["SEVEN"], "--temp", "0", "--schema", `{"const": "yes"}`, "--ctx", "600")
+	x.expect("note: --ctx is 600, the model was made for 512 tokens")
+	x.expect(">>> ")
+	x.send("hello\r")
+	x.expect(`"yes"`)
+	x.expect(">>> ")
+	x.send("/set parameter n 2\r")
+	x.expect("n is 2")
+	x.send("again\r")
+	x.expect("it is not yet what --schema wants")
+	x.expect(">>> ")
+	x.send("/set parameter top_p 0\r")
+	x.expect("top_p is 0")
+	x.send("/show\r")
+	x.expect("top_p 0,")
+	x.send("/bye\r")
+	x.exit(exitDone)
+}

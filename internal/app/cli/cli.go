@@ -56,7 +56,7 @@ func Run(args []string) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C kills, should the first take too long
 	root := newRoot()
-	root.SetArgs(args)
+	root.SetArgs(joinThink(args))
 	var unwritten error // cobra knows no help that fails
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { unwritten = printHelp(cmd) })
 	err := errors.Join(root.ExecuteContext(ctx), unwritten)
@@ -103,15 +103,17 @@ func printError(w io.Writer, err error) {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "retort",
-		Short: "Run, distil, examine and serve language models on an ordinary CPU",
-		Long: `Retort is DeepSeek's recipe in one program, for people without a GPU: it runs language models on an
-ordinary CPU, distils a big one into a small one that does one job, and proves how good the small one is.`,
+		Use:     "retort COMMAND",
+		Short:   "Run, distil, examine and serve language models on an ordinary CPU",
+		Long:    "Retort runs language models on an ordinary CPU, distils a big one into a small one that does one job, and proves how good the small one is.",
 		Example: "retort demo\nretort pull qwen2.5-coder:1.5b\nretort run qwen2.5-coder:1.5b \"Why is the sky blue?\"",
 		Args:    arguments(0, 0),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(commands()...)
+	root.Version = Version
+	root.Flags().Bool("version", false, "print the version")
+	root.SetVersionTemplate("retort {{.Version}}\n")
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions.HiddenDefaultCmd = true
 	cobra.EnableCommandSorting = false // the order is a newcomer's

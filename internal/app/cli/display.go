@@ -6,6 +6,10 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
+
+	"retort/internal/lm/session"
 )
 
 // display shows an answer as it comes: on a terminal with the thinking apart and dimmed, elsewhere the answer alone.
@@ -15,12 +19,19 @@ type display struct {
 	hide     bool // thinking is a line that counts, not its text
 
 	clean cleaner
+	wrap  wrapper
 	since time.Time // when the thinking began; zero where there was none or it ended
 	last  byte      // the last one shown, 0 for none
 }
 
 func (o *runOptions) display(w io.Writer) *display {
-	return &display{w: w, terminal: isTerminal(w), hide: o.hideThinking}
+	d := &display{w: w, terminal: isTerminal(w), hide: o.hideThinking}
+	if d.terminal {
+		if columns, _, err := term.GetSize(int(w.(*os.File).Fd())); err == nil {
+			d.wrap.width = columns - 1 // behind the last column terminals differ
+		}
+	}
+	return d
 }
 
 // dim is how secondary text looks, where the user has not asked for none of it (no-color.org).
@@ -29,6 +40,16 @@ func dim(text string) string {
 		return text
 	}
 	return "\x1b[2m" + text + "\x1b[22m"
+}
+
+// event shows what an event tells.
+func (d *display) event(e session.Event) {
+	switch e.Kind {
+	case session.Reasoning:
+		d.show(e.Text, "")
+	case session.Content, session.CallBroken:
+		d.show("", e.Text)
+	}
 }
 
 // show takes more of the reasoning and of the answer.
@@ -42,7 +63,7 @@ func (d *display) show(reasoning, content string) {
 	}
 	if content != "" {
 		d.thought()
-		d.write(d.clean.clean(content))
+		d.write(d.wrap.wrap(d.clean.clean(content)))
 	}
 }
 
@@ -58,6 +79,7 @@ func (d *display) think(text string) {
 		d.since = time.Now()
 		if !d.hide {
 			d.write(dim("Thinking…") + "\n")
+			d.wrap.begin()
 		}
 	}
 	if d.hide {
@@ -65,7 +87,7 @@ func (d *display) think(text string) {
 		return
 	}
 	if text != "" {
-		io.WriteString(d.w, dim(text))
+		io.WriteString(d.w, dim(d.wrap.wrap(text)))
 		d.last = text[len(text)-1]
 	}
 }
@@ -82,6 +104,7 @@ func (d *display) thought() {
 		head = ""
 	}
 	d.write(head + dim("Thought for "+secondsText(time.Since(d.since))) + "\n\n")
+	d.wrap.begin()
 	d.since = time.Time{}
 }
 

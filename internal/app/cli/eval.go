@@ -11,14 +11,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"retort/internal/learn/eval"
+	"retort/internal/lm/session"
 )
 
 type evalOptions struct {
-	perplexity, cacheType string
-	data, split, out      string
-	limit                 int
-	ctx, threads          int
-	json                  bool
+	modelOptions
+	perplexity       string
+	data, split, out string
+	limit, ctx       int
+	json             bool
 }
 
 func newEval() *cobra.Command {
@@ -43,18 +44,15 @@ func newEval() *cobra.Command {
 	f.StringVar(&o.data, "data", "", "folder of the data, instead of the recipe's")
 	f.StringVar(&o.out, "out", "", "folder of predictions.jsonl; none is made twice")
 	f.IntVar(&o.ctx, "ctx", 2048, "tokens of a chunk")
-	cacheFlag(cmd, &o.cacheType)
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
-	threadsFlag(cmd, &o.threads)
+	o.adapterFlag(cmd)
+	o.flags(cmd)
 	return cmd
 }
 
 // check refuses options that are out of range or that the exam, or else the perplexity, would ignore.
 func (o *evalOptions) check(flags *pflag.FlagSet, exam bool) error {
-	if err := checkThreads(o.threads); err != nil {
-		return err
-	}
-	if err := checkCacheType(o.cacheType); err != nil {
+	if err := o.modelOptions.check(); err != nil {
 		return err
 	}
 	switch {
@@ -63,7 +61,7 @@ func (o *evalOptions) check(flags *pflag.FlagSet, exam bool) error {
 	case exam && (o.split != "dev" && o.split != "val" || o.limit < 0):
 		return usagef("--split is %q and --limit %d, want dev or val, and 0 or more", o.split, o.limit)
 	case exam:
-		return checkIdle(flags, "RECIPE", "ctx", "cache-type")
+		return checkIdle(flags, "RECIPE", "ctx", "cache-type", "adapter")
 	case o.perplexity == "":
 		return usagef("what to examine is missing: RECIPE or --perplexity FILE")
 	case o.ctx < 2:
@@ -94,18 +92,18 @@ func (o *evalOptions) runPerplexity(ctx context.Context, name string, w, progres
 	if err != nil {
 		return err
 	}
-	l, err := load(name, o.threads, o.cacheType, 0, false)
+	m, err := o.open(ctx, name, session.Options{})
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	ids := ids32(l.tok.Encode(string(text), rawText))
+	defer m.close()
+	ids := m.Encode(string(text))
 	if len(ids) < 2 {
 		return fmt.Errorf("%s has %d tokens, want 2 at least", o.perplexity, len(ids))
 	}
 	bar := newProgress(progress)
 	defer bar.done()
-	p, err := eval.MeasurePerplexity(ctx, l.engine, ids, o.ctx, func(done, total int) { bar.set("score", done, total, "") })
+	p, err := eval.MeasurePerplexity(ctx, m.Engine(), ids, o.ctx, func(done, total int) { bar.set("score", done, total, "") })
 	if err != nil {
 		return err
 	}

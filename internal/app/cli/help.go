@@ -54,8 +54,10 @@ func printFlags(w io.Writer, flags *pflag.FlagSet) {
 			name = "-" + f.Shorthand + ", --" + f.Name
 		}
 		kind, usage := pflag.UnquoteUsage(f)
-		if kind != "" {
-			name += " " + kinds[kind]
+		if word, ok := kinds[kind]; ok {
+			name += " " + word
+		} else if kind != "" {
+			name += " " + kind // as the usage calls it
 		}
 		switch def := f.DefValue; def {
 		case "", "false", "0", "[]":

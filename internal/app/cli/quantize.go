@@ -2,17 +2,19 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
 	"retort/internal/format/weights"
+	"retort/internal/lm/convert"
+	"retort/internal/lm/session"
 )
 
 type quantizeOptions struct {
@@ -55,54 +57,39 @@ func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress
 	if err != nil {
 		return err
 	}
-	return requantize(ctx, src, dst, mix, o.threads, w, progress)
+	return rewrite(ctx, convert.ToGGUF, src, dst, mix, o.threads, w, progress)
 }
 
 // findMixture finds the mixture that --type names.
 func findMixture(name string) (weights.Mixture, error) {
 	m, ok := weights.FindMixture(name)
+	if t, err := quant.ParseType(name); !ok && err == nil && !t.CanEncode() {
+		return m, withHint(usagef("--type is %q: %v is read and not written", name, t), "llama.cpp writes it, most of its kind with an importance matrix; here it is one of %s", strings.Join(weights.MixtureNames(), ", "))
+	}
 	if !ok {
 		return m, usagef("--type is %q, want one of %s", name, strings.Join(weights.MixtureNames(), ", "))
 	}
 	return m, nil
 }
 
-// checkPlace refuses to write the model src to dst where that is the source itself or has no folder to be in.
-func checkPlace(src, dst string) error {
-	if _, err := os.Stat(filepath.Dir(dst)); err != nil {
-		return fmt.Errorf("no folder for %s: %w", dst, err)
-	}
-	from, err := os.Stat(src)
-	if err != nil {
-		return err
-	}
-	if to, err := os.Stat(dst); err == nil && os.SameFile(from, to) {
-		return usagef("DST %s is SRC itself", dst)
-	}
-	return nil
-}
-
-// requantize writes the model src as the GGUF file dst.
-func requantize(ctx context.Context, src, dst string, mix weights.Mixture, threads int, w, progress io.Writer) error {
-	if err := checkPlace(src, dst); err != nil {
-		return err
-	}
-	s, err := openSource(src)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+// rewrite writes the model src to dst by write, with progress and notes, and compares the two.
+func rewrite(ctx context.Context, write func(context.Context, string, string, convert.Options) error, src, dst string, mix weights.Mixture, threads int, w, progress io.Writer) error {
 	pool := par.New(threads)
 	defer pool.Close()
 	bar := newProgress(progress)
 	bar.bytes = true
 	defer bar.done()
-	if twice := mix.Twice(s, s.layout); twice > 0 {
-		bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(twice)))
+	err := write(ctx, src, dst, convert.Options{Mixture: mix, Pool: pool,
+		Progress: func(done, total int64, name string) { bar.set("write", int(done), int(total), name) },
+		Twice: func(bytes int64) {
+			bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(bytes)))
+		},
+		Note: func(text string) { bar.say("note: " + text) }})
+	if errors.Is(err, convert.ErrSame) {
+		return usagef("DST %s is SRC itself", dst)
 	}
-	r := weights.Recoding{Source: s, Metadata: s.md, Layout: s.layout, Mixture: mix, Pool: pool, Told: func(done, total int64, name string) { bar.set("write", int(done), int(total), name) }}
-	if err := r.WriteGGUF(ctx, dst); err != nil {
-		return fmt.Errorf("%s: %w", src, err)
+	if err != nil {
+		return err
 	}
 	bar.done()
 	return summarize(w, src, dst)
@@ -112,7 +99,7 @@ func requantize(ctx context.Context, src, dst string, mix weights.Mixture, threa
 func summarize(w io.Writer, paths ...string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, path := range paths {
-		info, err := describe(path)
+		info, err := session.Describe(path)
 		if err != nil {
 			return err
 		}

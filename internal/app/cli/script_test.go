@@ -19,9 +19,10 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script/*.txt: command, expected output, exit status. A script that needs the tiny real
-// model begins with [!stories] skip; $STORIES is its file then.
+// model begins with [!stories] skip; $STORIES is its file then. $THINKER and others are those of scriptedModels.
 func TestScripts(t *testing.T) {
 	stories, chatty := tinyModels(t)
+	files := writeScripted(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
@@ -29,6 +30,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("STORIES", stories)
 			env.Setenv("CHATTY", chatty)
 			env.Setenv("NO_COLOR", "1")
+			for name, file := range files {
+				env.Setenv(name, file)
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -37,7 +41,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("no condition %q", cond)
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "cut": cut, "hex": writeHex},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "cut": cut, "hex": writeHex, "split": split},
 	})
 }
 

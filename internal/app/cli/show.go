@@ -7,18 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"sort"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"retort/internal/app/hub"
-	"retort/internal/format/gguf"
-	"retort/internal/format/safetensors"
+	"retort/internal/lm/session"
 )
 
 type showOptions struct{ json, hash, template bool }
@@ -40,38 +36,9 @@ func newShow() *cobra.Command {
 
 // modelInfo is what show tells.
 type modelInfo struct {
-	Path         string        `json:"path"`
-	Name         string        `json:"name,omitempty"` // as the file calls it
-	Architecture string        `json:"architecture"`
-	Parameters   int64         `json:"parameters"`
-	Size         int64         `json:"size"`    // bytes of tensors
-	Tensors      []typeShare   `json:"tensors"` // by stored type, the most bytes first
-	Context      int           `json:"context_length,omitempty"`
-	Width        int           `json:"embedding_length,omitempty"`
-	Layers       int           `json:"block_count,omitempty"`
-	Heads        int           `json:"head_count,omitempty"`
-	KVHeads      int           `json:"head_count_kv,omitempty"`
-	Tokenizer    string        `json:"tokenizer,omitempty"`
-	Vocabulary   int           `json:"vocabulary,omitempty"`
-	Template     *templateInfo `json:"chat_template"` // null where there is none
-	License      string        `json:"license,omitempty"`
-	Source       string        `json:"source,omitempty"` // these two are known of models in the store
-	Files        []hub.File    `json:"files,omitempty"`
-	template     string
-	shares       map[string]int // index into Tensors
-}
-
-// typeShare is how much of a model is stored in one way.
-type typeShare struct {
-	Type       string `json:"type"`
-	Count      int    `json:"count"`
-	Parameters int64  `json:"parameters"`
-	Size       int64  `json:"size"`
-}
-
-type templateInfo struct {
-	Bytes  int    `json:"bytes"`
-	SHA256 string `json:"sha256"`
+	session.Info
+	Source string     `json:"source,omitempty"` // these two are known of models in the store
+	Files  []hub.File `json:"files,omitempty"`
 }
 
 func (o *showOptions) run(ctx context.Context, name string, w io.Writer) error {
@@ -79,14 +46,18 @@ func (o *showOptions) run(ctx context.Context, name string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	info, err := describe(path)
+	found, err := session.Describe(path)
 	if err != nil {
 		return err
 	}
 	if o.template {
-		_, err := io.WriteString(w, info.template)
+		if found.Template == nil {
+			return nil
+		}
+		_, err := io.WriteString(w, found.Template.Text)
 		return err
 	}
+	info := &modelInfo{Info: found}
 	if err := o.hashes(ctx, name, path, info); err != nil {
 		return err
 	}
@@ -96,98 +67,6 @@ func (o *showOptions) run(ctx context.Context, name string, w io.Writer) error {
 		return enc.Encode(info)
 	}
 	return info.print(w)
-}
-
-// describe reads the headers of the model at path.
-func describe(path string) (*modelInfo, error) {
-	info := &modelInfo{Path: path, shares: map[string]int{}}
-	read := info.readGGUF
-	if st, err := os.Stat(path); err == nil && st.IsDir() {
-		read = info.readFolder
-	}
-	if err := read(path); err != nil {
-		return nil, err
-	}
-	sort.SliceStable(info.Tensors, func(i, j int) bool { return info.Tensors[i].Size > info.Tensors[j].Size })
-	if info.template != "" {
-		sum := sha256.Sum256([]byte(info.template))
-		info.Template = &templateInfo{len(info.template), hex.EncodeToString(sum[:])}
-	}
-	return info, nil
-}
-
-func (m *modelInfo) readGGUF(path string) error {
-	f, err := gguf.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for i := range f.Tensors {
-		t := &f.Tensors[i]
-		m.add(t.Type.String(), int64(t.Elements()), t.Size)
-	}
-	// A key that is missing or of another type is not shown; show must work on files that will not run.
-	text := func(key string) string { s, _ := f.StringOr(key, ""); return strings.Clone(s) }
-	number := func(key string) int { n, _ := f.IntOr(m.Architecture+"."+key, 0); return n }
-	m.Architecture = text("general.architecture")
-	m.Name, m.License, m.template = text("general.name"), text("general.license"), text("tokenizer.chat_template")
-	m.Context, m.Width, m.Layers = number("context_length"), number("embedding_length"), number("block_count")
-	m.Heads, m.KVHeads = number("attention.head_count"), number("attention.head_count_kv")
-	m.Tokenizer = strings.TrimSuffix(text("tokenizer.ggml.model")+" "+text("tokenizer.ggml.pre"), " ")
-	if v, ok := f.Value("tokenizer.ggml.tokens"); ok {
-		m.Vocabulary = v.Len()
-	}
-	return nil
-}
-
-// maxConfig bounds the JSON files of a folder that are read whole; the largest config.json in use have some 100 KB.
-const maxConfig = 4 << 20
-
-func (m *modelInfo) readFolder(path string) error {
-	f, err := safetensors.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for i := range f.Tensors {
-		t := &f.Tensors[i]
-		m.add(string(t.DType), int64(t.Elements()), t.Size)
-	}
-	var config struct {
-		Arch    string `json:"model_type"`
-		Context int    `json:"max_position_embeddings"`
-		Width   int    `json:"hidden_size"`
-		Layers  int    `json:"num_hidden_layers"`
-		Heads   int    `json:"num_attention_heads"`
-		KVHeads int    `json:"num_key_value_heads"`
-		Vocab   int    `json:"vocab_size"`
-	}
-	b, err := readBounded(filepath.Join(path, "config.json"), maxConfig)
-	if err == nil {
-		err = json.Unmarshal(b, &config)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: config.json: %w", path, err)
-	}
-	m.Architecture, m.Context, m.Width, m.Layers = config.Arch, config.Context, config.Width, config.Layers
-	m.Heads, m.KVHeads, m.Vocabulary = config.Heads, config.KVHeads, config.Vocab
-	if _, err := os.Stat(filepath.Join(path, "tokenizer.json")); err == nil {
-		m.Tokenizer = "tokenizer.json"
-	}
-	m.template, err = folderTemplate(path)
-	return err
-}
-
-func (m *modelInfo) add(typ string, params, size int64) {
-	i, ok := m.shares[typ]
-	if !ok {
-		i = len(m.Tensors)
-		m.shares[typ] = i
-		m.Tensors = append(m.Tensors, typeShare{Type: typ})
-	}
-	s := &m.Tensors[i]
-	s.Count, s.Parameters, s.Size = s.Count+1, s.Parameters+params, s.Size+size
-	m.Parameters, m.Size = m.Parameters+params, m.Size+size
 }
 
 // hashes adds what the store knows of the files, and with --hash what reading them gives.
@@ -247,18 +126,6 @@ func (r *contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.Reader.Read(p)
-}
-
-// readBounded reads a regular file of at most limit bytes.
-func readBounded(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > limit {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("%d bytes, want a file of at most %d", info.Size(), limit)}
-	}
-	return os.ReadFile(path)
 }
 
 func (m *modelInfo) print(w io.Writer) error {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,7 @@ func (s *chatSession) command(line string) (bye bool, err error) {
 	case "/?", "/help":
 		fmt.Fprintln(s.out, chatHelp)
 	case "/clear":
-		s.msgs = nil
+		s.msgs, s.tokens = nil, nil
 		fmt.Fprintln(s.out, dim("conversation cleared"))
 	case "/show":
 		return false, s.show()
@@ -64,9 +65,9 @@ func (s *chatSession) set(rest string) error {
 		if err != nil {
 			return fmt.Errorf("think is %q, want on, off, low, medium or high", value)
 		}
-		s.o.thinking, done = thinking, "thinking is "+value
+		s.o.chat, done = thinking, "thinking is "+value
 	case "nothink":
-		s.o.thinking, done = chat.Options{Thinking: chat.ThinkOff}, "thinking is off"
+		s.o.chat, done = chat.Options{Thinking: chat.ThinkOff}, "thinking is off"
 	case "showthinking", "hidethinking":
 		s.o.hideThinking = what == "hidethinking"
 	case "verbose", "quiet":
@@ -88,7 +89,9 @@ func (o *runOptions) setParameter(name, value string) error {
 	case "top_k":
 		next.TopK, err = strconv.Atoi(value)
 	case "top_p":
-		next.TopP, err = strconv.ParseFloat(value, 64)
+		var p float64
+		p, err = strconv.ParseFloat(value, 64)
+		next.SetTopP(p)
 	case "min_p":
 		next.MinP, err = strconv.ParseFloat(value, 64)
 	case "repeat_penalty":
@@ -115,18 +118,15 @@ func (o *runOptions) setParameter(name, value string) error {
 
 // show prints the model, the settings and the conversation's size.
 func (s *chatSession) show() error {
-	info, err := describe(s.l.path)
-	if err != nil {
-		return err
-	}
+	info := &modelInfo{Info: s.model.Info}
 	if err := info.print(s.out); err != nil {
 		return err
 	}
 	p := s.o.sampler
-	fmt.Fprintf(s.out, "\ntemp %g, top_k %d, top_p %g, min_p %g, repeat_penalty %g, seed %d, n %d\n", p.Temperature, p.TopK, p.TopP, p.MinP, p.RepeatPenalty, p.Seed, s.o.max)
+	fmt.Fprintf(s.out, "\ntemp %g, top_k %d, top_p %g, min_p %g, repeat_penalty %g, seed %d, n %d\n", p.Temperature, p.TopK, math.Round(p.TopP*1e6)/1e6, p.MinP, p.RepeatPenalty, p.Seed, s.o.max)
 	if s.o.system != "" {
 		fmt.Fprintf(s.out, "system message: %s\n", clean(s.o.system))
 	}
-	_, err = fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), s.held, s.o.ctx)
+	_, err := fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), len(s.tokens), s.o.ctx)
 	return err
 }

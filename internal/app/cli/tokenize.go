@@ -72,12 +72,15 @@ func (o *tokenizeOptions) runDecode(tok *tokenizer.Tokenizer, text string, w io.
 	if err != nil {
 		return err
 	}
-	if err := checkIDs(list, tok.Vocab()); err != nil {
-		return err
+	ids := make([]int, len(list))
+	for i, id := range list {
+		if ids[i] = int(id); id < 0 || ids[i] >= tok.Vocab() {
+			return fmt.Errorf("token id %d, want 0 to %d", id, tok.Vocab()-1)
+		}
 	}
-	out := tok.Decode(list)
+	out := tok.Decode(ids)
 	if o.special {
-		out = tok.DecodeSpecial(list)
+		out = tok.DecodeSpecial(ids)
 	}
 	if o.json {
 		return json.NewEncoder(w).Encode(out)
@@ -86,25 +89,15 @@ func (o *tokenizeOptions) runDecode(tok *tokenizer.Tokenizer, text string, w io.
 	return err
 }
 
-// checkIDs refuses ids outside a vocabulary of n.
-func checkIDs(list []int, n int) error {
-	for _, id := range list {
-		if id < 0 || id >= n {
-			return fmt.Errorf("token id %d, want 0 to %d", id, n-1)
-		}
-	}
-	return nil
-}
-
 // parseIDs reads ids separated by blanks, commas or brackets.
-func parseIDs(text string) ([]int, error) {
-	var list []int
+func parseIDs(text string) ([]int32, error) {
+	var list []int32
 	for _, f := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,[]\n\r\t", r) }) {
-		id, err := strconv.Atoi(f)
+		id, err := strconv.ParseInt(f, 10, 32)
 		if err != nil {
 			return nil, usagef("%q is not a token id", f)
 		}
-		list = append(list, id)
+		list = append(list, int32(id))
 	}
 	return list, nil
 }

@@ -131,8 +131,12 @@ func filterJoin(m *machine, v any, a args) any {
 	return m.made(w.done())
 }
 
-// filterMap is map(attribute='a', default=x) or map('filter', its arguments).
+// filterMap is map(attribute='a', default=x) or map('filter', its arguments). Of a value that is false, none too, it and
+// filterSelect make nothing and look at no argument, as Jinja2's do_map and select_or_reject.
 func filterMap(m *machine, v any, a args) any {
+	if !m.truth(v) {
+		return &generator{}
+	}
 	var each func(v any) any
 	if len(a.pos) == 0 {
 		p := m.params("map", a, "attribute", "default")
@@ -166,6 +170,9 @@ func filterMap(m *machine, v any, a args) any {
 // filterSelect is select and reject, by a test or by truth, of an item or of its attribute.
 func filterSelect(id string, attribute, keep bool) filter {
 	return func(m *machine, v any, a args) any {
+		if !m.truth(v) {
+			return &generator{}
+		}
 		of := func(v any) any { return v }
 		if attribute {
 			if len(a.pos) == 0 {

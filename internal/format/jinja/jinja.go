@@ -41,10 +41,17 @@ const (
 // Data is a string that does not come from the template's author. Its bytes are marked in the result of Mark.
 type Data string
 
-// Span is the range [Start, End) of bytes in a text.
-type Span struct{ Start, End int }
+// Tagged is Data with a number of the caller's, which tells in the result of Mark whose bytes were printed.
+type Tagged struct {
+	Data Data
+	Tag  int
+}
 
-// Marked is a rendered text and the places where Data stands in it: ascending, not empty, not touching.
+// Span is the range [Start, End) of bytes in a text. Tag is that of the Tagged they come from, 0 for other Data.
+type Span struct{ Start, End, Tag int }
+
+// Marked is a rendered text and the places where Data stands in it: ascending, not empty, touching only where the tag
+// changes.
 type Marked struct {
 	Text string
 	Data []Span
@@ -77,8 +84,8 @@ func Parse(src string) (t *Template, err error) {
 	return &Template{body: p.template()}, nil
 }
 
-// Render fills in the template. Values are nil, bool, int, int64, float64, string, Data, []any and *Map.
-// An error is an *Error.
+// Render fills in the template. Values are nil, bool, int, int64, float64, string, Data, Tagged, []any and
+// *Map. An error is an *Error.
 func (t *Template) Render(vars map[string]any) (string, error) {
 	m, err := t.Mark(vars)
 	return m.Text, err

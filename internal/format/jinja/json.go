@@ -96,9 +96,12 @@ func filterFromJSON(m *machine, v any, a args) any {
 	m.params("from_json", a)
 	t := m.wantText(v, "from_json")
 	m.charge(2 * len(t.s))
-	got, err := FromJSON([]byte(t.s), len(t.data) > 0)
+	got, err := FromJSON([]byte(t.s), false)
 	if err != nil {
 		m.fail("from_json: %v", err)
+	}
+	if len(t.data) > 0 {
+		got = Tag(got, t.data[0].Tag)
 	}
 	return m.enter(got, 0)
 }

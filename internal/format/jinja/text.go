@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// text is a string of a template, with the places that hold Data: ascending, not empty, not touching.
+// text is a string of a template, with the places that hold Data: ascending, not empty, touching only
+// where the tag changes.
 type text struct {
 	s    string
 	data []Span
@@ -22,7 +23,7 @@ func (t text) slice(i, j int) text {
 		if sp.Start >= j {
 			break
 		}
-		out.data = append(out.data, Span{max(sp.Start, i) - i, min(sp.End, j) - i})
+		out.data = append(out.data, Span{max(sp.Start, i) - i, min(sp.End, j) - i, sp.Tag})
 	}
 	return out
 }
@@ -39,20 +40,20 @@ func (w *writer) text(t text) {
 	at := len(w.buf)
 	w.buf = append(w.buf, t.s...)
 	for _, sp := range t.data {
-		w.mark(at+sp.Start, at+sp.End)
+		w.mark(at+sp.Start, at+sp.End, sp.Tag)
 	}
 }
 
-// mark says that bytes [start, end), which end what was written so far or follow the last mark, are Data.
-func (w *writer) mark(start, end int) {
+// mark says that bytes [start, end), which end what was written so far or follow the last mark, are Data with a tag.
+func (w *writer) mark(start, end, tag int) {
 	if start == end {
 		return
 	}
-	if n := len(w.data); n > 0 && w.data[n-1].End == start {
+	if n := len(w.data); n > 0 && w.data[n-1].End == start && w.data[n-1].Tag == tag {
 		w.data[n-1].End = end
 		return
 	}
-	w.data = append(w.data, Span{start, end})
+	w.data = append(w.data, Span{start, end, tag})
 }
 
 func (w *writer) done() text { return text{string(w.buf), w.data} }
@@ -66,7 +67,7 @@ func (t text) runs(w *writer, f func(part string)) {
 		}
 		from := len(w.buf)
 		f(t.s[sp.Start:sp.End])
-		w.mark(from, len(w.buf))
+		w.mark(from, len(w.buf), sp.Tag)
 		at = sp.End
 	}
 	if at < len(t.s) {

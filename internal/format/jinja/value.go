@@ -45,20 +45,25 @@ func (d *Map) Get(key string) (any, bool) { return d.get(key) }
 func (d *Map) Len() int { return len(d.keys) }
 
 // AsData is a copy of v in which every string, keys too, is Data.
-func AsData(v any) any {
+func AsData(v any) any { return Tag(v, 0) }
+
+// Tag is a copy of v in which every string, keys too, is Data with a tag.
+func Tag(v any, tag int) any {
 	switch v := v.(type) {
 	case string:
-		return Data(v)
+		return Tagged{Data(v), tag}
+	case Data:
+		return Tagged{v, tag}
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			out[i] = AsData(v[i])
+			out[i] = Tag(v[i], tag)
 		}
 		return out
 	case *Map:
 		out := &Map{}
 		for i := range v.keys {
-			out.put(AsData(v.keys[i]), AsData(v.vals[i]))
+			out.put(Tag(v.keys[i], tag), Tag(v.vals[i], tag))
 		}
 		return out
 	}
@@ -115,6 +120,8 @@ func hashed(key any) (any, bool) {
 		return k, true
 	case Data:
 		return string(k), true
+	case Tagged:
+		return string(k.Data), true
 	case float64:
 		if k == math.Trunc(k) && math.Abs(k) < 1<<53 {
 			return int64(k), true
@@ -164,11 +171,13 @@ func (m *machine) enter(v any, depth int) any {
 		m.bytes += len(v)
 		return plain(v)
 	case Data:
-		m.bytes += len(v)
-		if v == "" {
+		return m.enter(Tagged{Data: v}, depth)
+	case Tagged:
+		m.bytes += len(v.Data)
+		if v.Data == "" {
 			return text{}
 		}
-		return text{string(v), []Span{{0, len(v)}}}
+		return text{string(v.Data), []Span{{0, len(v.Data), v.Tag}}}
 	case []any:
 		m.longest = max(m.longest, min(len(v), MaxRange))
 		out := make([]any, len(v))

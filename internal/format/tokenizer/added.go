@@ -35,8 +35,8 @@ type matcher struct {
 	tokens  []addedToken
 	longest bool // the longest first, wherever it is (llama.cpp); else the leftmost, of those the longest (HF)
 	root    [256]bool
-	next    map[edge]int32 // the trie of the texts: node and byte to node
-	leaf    map[int32]int  // node to index of the token
+	next    map[edge]int32    // the trie of the texts: node and byte to node
+	leaf    map[int32][]int32 // node to the indices of its tokens: several may be one text when normalized
 }
 
 type edge struct {
@@ -48,7 +48,7 @@ type edge struct {
 const maxAdded = 256
 
 func newMatcher(tokens []addedToken, longest bool) (matcher, error) {
-	m := matcher{tokens: tokens, longest: longest, next: map[edge]int32{}, leaf: map[int32]int{}}
+	m := matcher{tokens: tokens, longest: longest, next: map[edge]int32{}, leaf: map[int32][]int32{}}
 	for i, t := range tokens {
 		if len(t.text) > maxAdded {
 			return m, fmt.Errorf("added token %d has %d bytes, want at most %d", t.id, len(t.text), maxAdded)
@@ -64,7 +64,7 @@ func newMatcher(tokens []addedToken, longest bool) (matcher, error) {
 			}
 			node = to
 		}
-		m.leaf[node] = i
+		m.leaf[node] = append(m.leaf[node], int32(i))
 	}
 	return m, nil
 }
@@ -75,7 +75,8 @@ type fragment struct {
 	text string
 }
 
-// hit is a place where an added token matches, the white space that it takes included.
+// hit is a place where an added token matches, the white space that it takes included. One that ends where it starts, or
+// before, is no match, but text goes on behind it.
 type hit struct {
 	start, end int
 	token      *addedToken
@@ -108,7 +109,9 @@ func (m *matcher) cut(text string, o Options, normalized bool) []fragment {
 		if at < h.start {
 			out = append(out, fragment{none, text[at:h.start]})
 		}
-		out = append(out, fragment{h.token.id, h.token.text})
+		if h.start < h.end {
+			out = append(out, fragment{h.token.id, h.token.text})
+		}
 		at = h.end
 	}
 	if at < len(text) {
@@ -117,7 +120,7 @@ func (m *matcher) cut(text string, o Options, normalized bool) []fragment {
 	return out
 }
 
-// prefix returns the longest token that text starts with and ok allows, or nil.
+// prefix returns the longest token that text starts with and ok allows, of several with one text the first, or nil.
 func (m *matcher) prefix(text string, ok func(*addedToken) bool) (longest *addedToken) {
 	if text == "" || !m.root[text[0]] {
 		return nil
@@ -129,8 +132,11 @@ func (m *matcher) prefix(text string, ok func(*addedToken) bool) (longest *added
 			break
 		}
 		node = next
-		if k, end := m.leaf[node]; end && ok(&m.tokens[k]) {
-			longest = &m.tokens[k]
+		for _, k := range m.leaf[node] {
+			if ok(&m.tokens[k]) {
+				longest = &m.tokens[k]
+				break
+			}
 		}
 	}
 	return longest
@@ -189,7 +195,8 @@ func (m *matcher) longestFirst(text string, ok func(*addedToken) bool) (chosen [
 func isSpaceASCII(b byte) bool { return b == ' ' || '\t' <= b && b <= '\r' }
 
 // leftmost chooses as HF tokenizers does: the first, of those that start there the longest, then on behind it. A token
-// that must be a word of its own and is not still hides what it overlaps.
+// that must be a word of its own and is not still hides what it overlaps. White space that a token takes to its right can
+// be a token all the same, unless that one takes it to its left: then the hit has nothing in it.
 func (m *matcher) leftmost(text string, ok func(*addedToken) bool) (chosen []hit) {
 	taken := 0 // up to where the text is used up, white space included
 	for at := 0; at < len(text); {
@@ -203,11 +210,8 @@ func (m *matcher) leftmost(text string, ok func(*addedToken) bool) (chosen []hit
 		if t.singleWord && (touchesWord(text[:h.start], true) || touchesWord(text[h.end:], false)) {
 			continue
 		}
-		if h.start < taken {
-			continue
-		}
 		if t.lstrip {
-			h.start = taken + len(strings.TrimRightFunc(text[taken:h.start], unicode.IsSpace))
+			h.start = taken + len(strings.TrimRightFunc(text[min(taken, h.start):h.start], unicode.IsSpace))
 		}
 		if t.rstrip {
 			h.end = len(text) - len(strings.TrimLeftFunc(text[h.end:], unicode.IsSpace))

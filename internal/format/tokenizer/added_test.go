@@ -2,7 +2,9 @@ package tokenizer
 
 import (
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -197,5 +199,56 @@ func TestAddedTokensTakeBoundedWork(t *testing.T) {
 	m := mustMatcher(t, []addedToken{{id: 1, text: "  ", lstrip: true}}, false)
 	if got := m.partition(strings.Repeat(" ", 1<<19), Options{}, func(s string) string { return s }); len(got) != 1<<18 {
 		t.Errorf("%d fragments, want %d", len(got), 1<<18)
+	}
+}
+
+// TestAddedGolden: added tokens are found as HF tokenizers finds them (ref/added.py), also in the file that JSON writes.
+func TestAddedGolden(t *testing.T) {
+	var golden struct {
+		Tokenizer map[string]json.RawMessage
+		Cases     []struct {
+			Added      json.RawMessage `json:"added_tokens"`
+			Normalizer json.RawMessage
+			Texts      []string
+			IDs        [][]int
+		}
+	}
+	data, err := os.ReadFile("testdata/added.json")
+	if err == nil {
+		err = json.Unmarshal(data, &golden)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := 0
+	for _, c := range golden.Cases {
+		golden.Tokenizer["added_tokens"], golden.Tokenizer["normalizer"] = c.Added, c.Normalizer
+		file, err := json.Marshal(golden.Tokenizer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok, err := FromJSON(file, nil)
+		if err != nil {
+			t.Errorf("%s: %v", c.Added, err)
+			continue
+		}
+		if string(c.Normalizer) == "null" {
+			again, config, err := tok.JSON("")
+			if err == nil {
+				tok, err = FromJSON(again, config)
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", c.Added, err)
+			}
+		}
+		for i, text := range c.Texts {
+			if got := tok.Encode(text, Options{Special: true}); !slices.Equal(got, c.IDs[i]) {
+				t.Errorf("%s, %s: %q became %v, want %v", c.Added, c.Normalizer, text, got, c.IDs[i])
+			}
+			texts++
+		}
+	}
+	if texts < 390 {
+		t.Errorf("%d texts, want some 400", texts)
 	}
 }

@@ -1,11 +1,14 @@
 package tokenizer
 
+import "slices"
+
 // endNames are the tokens that end a generation in some model, by their text: files name one EOS, but chat models also
-// stop at the end of a turn or message. The list is llama.cpp's, with DeepSeek-Coder's <|EOT|>.
+// stop at the end of a turn or message. The list is that of llama.cpp
+// v0.5.0 (llama-vocab.cpp, special_eog_ids), with DeepSeek-Coder's <|EOT|>.
 var endNames = []string{
 	"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
 	"<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
-	"<eos>", "<｜end▁of▁sentence｜>", "<|EOT|>",
+	"<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~[", "<|EOT|>",
 }
 
 // nextFileNames end a generation in fill-in-the-middle models: padding, and the start of the next file.
@@ -33,23 +36,48 @@ var controlNames = func() map[string]bool {
 	return set
 }()
 
-// findEnds collects the ids that end a generation: those of the names, and those that the file gave.
+// findEnds collects the ids that end a generation: those of the names, and those that the files gave.
 func (t *Tokenizer) findEnds() {
-	t.eog = map[int]bool{}
+	t.eog = t.namedEnds()
+	for _, id := range append([]int{t.EOS, t.eot, t.eom}, t.ends...) {
+		if id >= 0 && id < len(t.text) {
+			t.eog[id] = true
+		}
+	}
+}
+
+// namedEnds are the ids that end a generation by their names alone.
+func (t *Tokenizer) namedEnds() map[int]bool {
+	ends := map[int]bool{}
 	for _, names := range [][]string{endNames, nextFileNames} {
 		for _, name := range names {
 			if id, ok := t.byText[name]; ok && t.kind[id] != normal {
-				t.eog[int(id)] = true
+				ends[int(id)] = true
 			}
 		}
 	}
 	has := func(name string) bool { _, ok := t.byText[name]; return ok }
 	if has("<|end|>") && (has("<|call|>") && has("<|return|>") || has("<|calls|>") && has("<|flush|>")) {
-		delete(t.eog, int(t.byText["<|end|>"])) // in these formats it ends one message of several
+		delete(ends, int(t.byText["<|end|>"])) // in these formats it ends one message of several
 	}
-	for _, id := range []int{t.EOS, t.eot, t.eom} {
-		if id >= 0 {
-			t.eog[id] = true
+	return ends
+}
+
+// spareEnds are the ends that no name and no key of llama.cpp gives: EOT and EOM take the first two where the files have
+// none, and what is left goes under a key of ours.
+func (t *Tokenizer) spareEnds() (eot, eom int, rest []int) {
+	eot, eom = t.eot, t.eom
+	named := t.namedEnds()
+	for _, id := range t.ends {
+		switch {
+		case named[id] || id == t.EOS || id == eot || id == eom || slices.Contains(rest, id):
+		case eot < 0:
+			eot = id
+		case eom < 0:
+			eom = id
+		default:
+			rest = append(rest, id)
 		}
 	}
+	return eot, eom, rest
 }

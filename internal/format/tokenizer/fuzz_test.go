@@ -14,7 +14,8 @@ func FuzzRoundTrip(f *testing.F) {
 		f.Add(s, uint8(0))
 	}
 	var toks []*Tokenizer
-	for _, pre := range []string{"gpt-2", "llama-bpe", "qwen35", "deepseek-v3", "deepseek-llm", "deepseek-coder", "gpt-4o", "falcon"} {
+	for _, pre := range []string{"gpt-2", "llama-bpe", "qwen35", "deepseek-v3", "deepseek-llm", "deepseek-coder", "gpt-4o", "falcon", "kimi-k2", "superbpe", "bloom",
+		"viking", "exaone-moe", "jais-2", "seed-coder", "laguna"} {
 		md := byteLevelMetadata(pre, []string{"a b", "ab ab", "Ġ a", "h e", "l l", "he ll"}, []string{"<|a|>", "<b>", "  "})
 		md.Set(keyBOS, gguf.ValueOf(uint32(0)))
 		toks = append(toks, mustTokenizer(f, md))
@@ -35,13 +36,19 @@ func FuzzJSON(f *testing.F) {
 	f.Add(hfJSON(f, object{"added_tokens": added, "normalizer": object{"type": "NFC"}}, nil), "a the<x>b")
 	f.Add([]byte(`{"model":{"vocab":{"a":0,"b":1,"ab":2,"<0x-1>":3,"<0x41>":4},"merges":["a b","a b"],"byte_fallback":true,"unk_token":"?"}}`), "abA")
 	f.Add([]byte(`{"pre_tokenizer":{"type":"Metaspace","replacement":"▁"},"model":{"vocab":{"▁":9,"a":0},"merges":[["▁","a"]]}}`), " a")
+	f.Add([]byte(`{"model":{"vocab":{"a":0,"b":1},"merges":[]},"eos_token":{"content":"b"},"eos_token_id":[1,7,-1,0],"bos_token":"a"}`), "ab")
 	f.Add([]byte(`{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"[a-zé]+"},"behavior":"Isolated"},"model":{"type":"BPE"}}`), "x")
 	f.Fuzz(func(t *testing.T, file []byte, text string) {
-		tok, err := FromJSON(file, file)
+		tok, err := fromJSON(file, hfBeside{file, file, file, file}) // one object may have the keys of all
 		if err != nil {
 			return
 		}
 		use(t, tok, text)
+		for _, id := range append(tok.ends, tok.EOS) {
+			if id != none && !tok.IsEOG(id) {
+				t.Errorf("token %d ends no answer", id)
+			}
+		}
 	})
 }
 
@@ -72,6 +79,12 @@ func FuzzGGUF(f *testing.F) {
 		}
 		if _, err := FromMetadata(&out); err != nil {
 			t.Errorf("written metadata cannot be read: %v", err)
+		}
+		if err := PadMetadata(md, tok.Vocab()+5); err != nil {
+			t.Errorf("padding: %v", err)
+		}
+		if padded, err := FromMetadata(md); err != nil || padded.Vocab() != tok.Vocab()+5 || !padded.IsUnused(tok.Vocab()) {
+			t.Errorf("padded metadata cannot be read: %v", err)
 		}
 	})
 }

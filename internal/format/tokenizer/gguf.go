@@ -23,6 +23,7 @@ const (
 	keyAddBOS      = "tokenizer.ggml.add_bos_token"
 	keyAddEOS      = "tokenizer.ggml.add_eos_token"
 	keySpacePrefix = "tokenizer.ggml.add_space_prefix"
+	keyEnds        = "retort.eog_token_ids" // ends of an answer beyond those that llama.cpp has keys or names for
 )
 
 // FromGGUF makes the tokenizer that a GGUF file describes. The models "gpt2" (byte-level BPE) and "llama"
@@ -94,11 +95,11 @@ func (t *Tokenizer) loadBPE(md *gguf.Metadata) error {
 	return t.loadSpecial(md, [4]int{none, none, none, none}, pre.addBOS)
 }
 
-// byteSymbols finds the token of every byte. An added token that looks like one letter of the alphabet is not a byte.
+// byteSymbols finds the token of every byte. A control token that looks like one letter of the alphabet is not a byte.
 func (t *Tokenizer) byteSymbols(b *bpe, ids map[string]int32) {
 	for c, r := range alphabet {
 		b.first[c] = none
-		if id, ok := ids[string(r)]; ok && t.kind[id] != userDefined && t.kind[id] != control && t.kind[id] != unknown {
+		if id, ok := ids[string(r)]; ok && t.kind[id] != control && t.kind[id] != unknown {
 			b.first[c] = id
 		} else {
 			t.repairUTF8 = true
@@ -234,6 +235,9 @@ func (t *Tokenizer) loadSpecial(md *gguf.Metadata, missing [4]int, addBOS bool) 
 	t.UNK, t.PAD = id(keyUNK, missing[2]), id(keyPAD, missing[3])
 	t.eot, t.eom = id(keyEOT, none), id(keyEOM, none)
 	if err != nil {
+		return err
+	}
+	if t.ends, err = md.IntsOr(keyEnds, nil); err != nil {
 		return err
 	}
 	if t.AddBOS, err = md.BoolOr(keyAddBOS, addBOS); err != nil {

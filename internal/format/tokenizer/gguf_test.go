@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -197,4 +198,49 @@ func TestMetadataRoundTrip(t *testing.T) {
 			t.Errorf("a hole became %q, want [PAD3]", back.Token(3))
 		}
 	})
+}
+
+// TestPadMetadata: a vocabulary grows to a model's rows, and nothing but its length changes.
+func TestPadMetadata(t *testing.T) {
+	bytes := byteLevelMetadata("gpt-2", []string{"a b"}, []string{"<|x|>", "[PAD260]"})
+	untyped := spmMetadata([]string{"▁", "a", "▁a"}, []float32{-3, -2, -1})
+	untyped.Delete(keyTypes)
+	for name, md := range map[string]*gguf.Metadata{"bytes": bytes, "sentencepiece": spmMetadata([]string{"▁", "a", "▁a"}, []float32{-3, -2, -1}), "untyped": untyped} {
+		before := mustTokenizer(t, md)
+		n := before.Vocab()
+		if err := PadMetadata(md, n); err != nil || mustTokenizer(t, md).Vocab() != n {
+			t.Errorf("%s: to its own length: %v", name, err)
+		}
+		if err := PadMetadata(md, n-1); err == nil || !strings.Contains(err.Error(), strconv.Itoa(n)+" tokens") || !strings.Contains(err.Error(), strconv.Itoa(n-1)+" rows") {
+			t.Errorf("%s: to fewer rows: error %v", name, err)
+		}
+		if err := PadMetadata(md, n+20); err != nil {
+			t.Fatal(err)
+		}
+		after := mustTokenizer(t, md)
+		if after.Vocab() != n+20 {
+			t.Errorf("%s: %d tokens, want %d", name, after.Vocab(), n+20)
+		}
+		for id := range n {
+			if after.Token(id) != before.Token(id) || string(after.Bytes(id)) != string(before.Bytes(id)) || after.IsUnused(id) || after.IsSpecial(id) != before.IsSpecial(id) {
+				t.Errorf("%s: token %d was %q and is %q", name, id, before.Token(id), after.Token(id))
+			}
+		}
+		for id := n; id < n+20; id++ {
+			want := "[PAD" + strconv.Itoa(id) + "]"
+			if name == "bytes" && id == 260 { // a token has that name
+				want = "[PAD" + strconv.Itoa(id+n+20) + "]"
+			}
+			if after.Token(id) != want || !after.IsUnused(id) || after.Bytes(id) != nil {
+				t.Errorf("%s: token %d is %q, want %q, unused", name, id, after.Token(id), want)
+			}
+		}
+		const text = "aab [PAD259] a"
+		if a, b := after.Encode(text, Options{Special: true}), before.Encode(text, Options{Special: true}); !slices.Equal(a, b) {
+			t.Errorf("%s: %q became %v, and was %v", name, text, a, b)
+		}
+	}
+	if err := PadMetadata(new(gguf.Metadata), 7); err != nil {
+		t.Errorf("no vocabulary: %v", err)
+	}
 }

@@ -71,41 +71,18 @@ func (m *hfMerges) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// hfConfig is what a tokenizer_config.json says of special tokens.
-type hfConfig struct {
-	BOS    hfName `json:"bos_token"`
-	EOS    hfName `json:"eos_token"`
-	UNK    hfName `json:"unk_token"`
-	PAD    hfName `json:"pad_token"`
-	AddBOS *bool  `json:"add_bos_token"`
-	AddEOS *bool  `json:"add_eos_token"`
-}
-
-// hfName is a token's text, which a config gives plainly or as an object.
-type hfName string
-
-func (n *hfName) UnmarshalJSON(data []byte) error {
-	if len(data) > 0 && data[0] == '{' {
-		var object struct{ Content string }
-		err := json.Unmarshal(data, &object)
-		*n = hfName(object.Content)
-		return err
-	}
-	return json.Unmarshal(data, (*string)(n))
-}
-
 // FromJSON makes the tokenizer of a tokenizer.json of HF tokenizers. config is the tokenizer_config.json beside it, which
 // names BOS, EOS and PAD; without it (nil) only what post_processor adds is known. The model must be BPE, byte-level or
 // with ▁ for spaces. A part that is not known is an error that names it.
 func FromJSON(file, config []byte) (*Tokenizer, error) {
-	t, err := fromJSON(file, config)
+	t, err := fromJSON(file, hfBeside{config: config})
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
 	return t, nil
 }
 
-func fromJSON(file, config []byte) (*Tokenizer, error) {
+func fromJSON(file []byte, beside hfBeside) (*Tokenizer, error) {
 	var f hfFile
 	if err := json.Unmarshal(file, &f); err != nil {
 		// Other models keep their vocabulary in other shapes: better to name the model than the shape.
@@ -141,7 +118,7 @@ func fromJSON(file, config []byte) (*Tokenizer, error) {
 	if err := t.hfScheme(&f.Model, &pre); err != nil {
 		return nil, err
 	}
-	return t, t.hfSpecial(&f, config)
+	return t, t.hfSpecial(&f, beside)
 }
 
 // hfVocabulary fills the table of tokens from the model's vocabulary and the added tokens.
@@ -182,7 +159,7 @@ func (t *Tokenizer) hfVocabulary(f *hfFile, spelled spelling) error {
 		}
 		if content != "" {
 			added = append(added, addedToken{id: int32(a.ID), text: content, control: isControl, singleWord: a.SingleWord,
-				lstrip: a.LStrip, rstrip: a.RStrip, normalized: a.Normalized && len(t.normalize) > 0})
+				lstrip: a.LStrip, rstrip: a.RStrip, normalized: a.Normalized})
 		}
 	}
 	if t.vocabulary, err = newVocabulary(texts, kinds, spelled); err != nil {
@@ -282,72 +259,4 @@ func hfStrips(raw json.RawMessage, depth int) bool {
 	}
 	return d.Type == "Strip" && d.Content == " " && d.Start > 0 ||
 		d.Type == "Metaspace" && d.PrependScheme != "never" && (d.AddPrefixSpace == nil || *d.AddPrefixSpace)
-}
-
-// hfSpecial finds the special ids and what a text gets added: the config's word counts before post_processor's.
-func (t *Tokenizer) hfSpecial(f *hfFile, config []byte) error {
-	var c hfConfig
-	if len(bytes.TrimSpace(config)) > 0 {
-		if err := json.Unmarshal(config, &c); err != nil {
-			return fmt.Errorf("tokenizer_config.json: %w", err)
-		}
-	}
-	find := func(names ...string) int {
-		for _, name := range names {
-			if id, ok := t.ID(name); ok && name != "" {
-				return id
-			}
-		}
-		return none
-	}
-	before, after := hfTemplate(f.PostProcessor, 0)
-	unk := ""
-	if f.Model.Unk != nil {
-		unk = *f.Model.Unk
-	}
-	t.BOS, t.EOS = find(string(c.BOS), before), find(string(c.EOS), after)
-	t.UNK, t.PAD = find(unk, string(c.UNK)), find(string(c.PAD))
-	t.eot, t.eom = none, none
-	t.AddBOS, t.AddEOS = before != "", after != ""
-	if c.AddBOS != nil {
-		t.AddBOS = *c.AddBOS
-	}
-	if c.AddEOS != nil {
-		t.AddEOS = *c.AddEOS
-	}
-	t.AddBOS, t.AddEOS = t.AddBOS && t.BOS >= 0, t.AddEOS && t.EOS >= 0
-	t.findEnds()
-	return nil
-}
-
-// hfTemplate finds the tokens that TemplateProcessing puts before and behind a single text; "" for none.
-func hfTemplate(raw json.RawMessage, depth int) (before, after string) {
-	var p struct {
-		Type       string
-		Processors []json.RawMessage
-		Single     []struct {
-			SpecialToken *struct{ ID string }
-			Sequence     *struct{ ID string }
-		}
-	}
-	if isNull(raw) || depth > maxNesting || json.Unmarshal(raw, &p) != nil {
-		return "", ""
-	}
-	for _, raw := range p.Processors {
-		if b, a := hfTemplate(raw, depth+1); b != "" || a != "" {
-			before, after = b, a
-		}
-	}
-	seen := false
-	for _, part := range p.Single {
-		switch {
-		case part.Sequence != nil:
-			seen = true
-		case part.SpecialToken != nil && !seen:
-			before = part.SpecialToken.ID
-		case part.SpecialToken != nil:
-			after = part.SpecialToken.ID
-		}
-	}
-	return before, after
 }

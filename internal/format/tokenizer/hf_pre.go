@@ -18,6 +18,7 @@ type hfPre struct {
 // hfPreNames says which tokenizer.ggml.pre has the same stages.
 var hfPreNames = map[string]string{
 	"gpt2": "gpt-2", "digit gpt2": "smollm", "llama3": "dbrx", "qwen2": "qwen2", "qwen35": "qwen35", "gpt-4o": "gpt-4o",
+	"seed-coder": "seed-coder", "bailingmoe": "bailingmoe", "bloom": "bloom", "bloom digit": "viking",
 	"digits3 kana deepseek3":               "deepseek-v3",
 	"line cased marks trailing wide digit": "deepseek-llm",
 	"line letters punctuation wide digit":  "deepseek-coder",
@@ -52,6 +53,12 @@ var hfRegexes = func() map[string]struct {
 
 		`\p{N}{1,3}`: {"digits3", digits(3)}, `\p{N}`: {"digit", digits(1)}, `[\r\n]`: {"line", lineEnd},
 		`\s+$`: {"trailing", trailing}, `[0-9][0-9][0-9]`: {"", threeDigits},
+		` ?[^(\s|[.,!?…。，、।۔،])]+`: {"bloom", bloom},
+
+		`'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+`: {"bailingmoe", family(1, letter)},
+
+		hfContraction + `|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|` + hfSpaces: {"seed-coder", llama3{digits: 1, word: letter, long: true, bare: true}.match},
+
 		`\s?\p{L}+`: {"letters", spaced(has(letter))}, `\s?\p{P}+`: {"punctuation", spaced(has(punct))},
 
 		hfO200kWord + hfContraction + `?|` + hfO200kCaps + hfContraction + `?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|` + hfSpaces: {"gpt-4o", o200k{digits: 3, suffix: true, long: true}.match},

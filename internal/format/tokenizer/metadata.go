@@ -54,16 +54,79 @@ func (t *Tokenizer) setSentencePiece(md *gguf.Metadata, b *bpe) error {
 	return nil
 }
 
+// PadMetadata gives the vocabulary in md as many tokens as the model's embedding has rows, which llama.cpp wants and Hugging
+// Face does not: what is added are unused tokens. More tokens than rows are an error. Metadata without a vocabulary stays.
+func PadMetadata(md *gguf.Metadata, rows int) error {
+	if _, ok := md.Value(keyTokens); !ok {
+		return nil
+	}
+	texts, err := md.Strings(keyTokens)
+	if err != nil {
+		return err
+	}
+	switch n := len(texts); {
+	case n > rows:
+		return fmt.Errorf("the vocabulary has %d tokens, the embedding only %d rows", n, rows)
+	case n == rows:
+		return nil
+	}
+	types, err := md.IntsOr(keyTypes, nil)
+	if err != nil {
+		return err
+	}
+	_, scored := md.Value(keyScores) // SentencePiece
+	taken := make(map[string]bool, rows)
+	for _, text := range texts {
+		taken[text] = true
+	}
+	padded := make([]int32, rows)
+	for id := range padded {
+		switch {
+		case id >= len(texts):
+			texts, padded[id] = append(texts, padName(id, rows, func(name string) bool { return taken[name] })), int32(unused)
+		case id < len(types):
+			padded[id] = int32(types[id])
+		default:
+			padded[id] = int32(normal)
+			if _, isByte := parseByteToken(texts[id]); isByte && scored { // as is read where there are no types
+				padded[id] = int32(byteToken)
+			}
+		}
+	}
+	if scored {
+		scores, err := md.FloatsOr(keyScores, nil)
+		if err != nil {
+			return err
+		}
+		for len(scores) < rows {
+			scores = append(scores, padScore)
+		}
+		md.Set(keyScores, gguf.ArrayOf(scores))
+	}
+	md.Set(keyTokens, gguf.ArrayOf(texts))
+	md.Set(keyTypes, gguf.ArrayOf(padded))
+	return nil
+}
+
+// padScore is what llama.cpp's converter gives tokens of SentencePiece that no text becomes.
+const padScore = -10000
+
+// padName is the text of an unused token: [PAD300] for id 300, as llama.cpp's converter names it, or one that no token has.
+func padName(id, ids int, taken func(name string) bool) string {
+	for n := id; ; n += ids {
+		if name := fmt.Sprintf("[PAD%d]", n); !taken(name) {
+			return name
+		}
+	}
+}
+
 func (t *Tokenizer) setTokens(md *gguf.Metadata, model, pre string) {
 	texts := make([]string, len(t.text))
 	types := make([]int32, len(t.text))
 	for id, text := range t.text {
-		texts[id], types[id] = text, int32(t.kind[id])
-		for n := 0; texts[id] == ""; n++ { // a name that no token has
-			texts[id], types[id] = fmt.Sprintf("[PAD%d]", id+n*len(t.text)), int32(unused)
-			if _, taken := t.byText[texts[id]]; taken {
-				texts[id] = ""
-			}
+		if texts[id], types[id] = text, int32(t.kind[id]); text == "" {
+			texts[id] = padName(id, len(t.text), func(name string) bool { _, taken := t.byText[name]; return taken })
+			types[id] = int32(unused)
 		}
 	}
 	md.Set(keyModel, gguf.ValueOf(model))
@@ -73,13 +136,21 @@ func (t *Tokenizer) setTokens(md *gguf.Metadata, model, pre string) {
 }
 
 func (t *Tokenizer) setSpecial(md *gguf.Metadata) {
+	eot, eom, rest := t.spareEnds()
 	for _, x := range []struct {
 		key string
 		id  int
-	}{{keyBOS, t.BOS}, {keyEOS, t.EOS}, {keyUNK, t.UNK}, {keyPAD, t.PAD}, {keyEOT, t.eot}, {keyEOM, t.eom}} {
+	}{{keyBOS, t.BOS}, {keyEOS, t.EOS}, {keyUNK, t.UNK}, {keyPAD, t.PAD}, {keyEOT, eot}, {keyEOM, eom}} {
 		if x.id >= 0 {
 			md.Set(x.key, gguf.ValueOf(uint32(x.id)))
 		}
+	}
+	if len(rest) > 0 {
+		ids := make([]uint32, len(rest))
+		for i, id := range rest {
+			ids[i] = uint32(id)
+		}
+		md.Set(keyEnds, gguf.ArrayOf(ids))
 	}
 	md.Set(keyAddBOS, gguf.ValueOf(t.AddBOS))
 	md.Set(keyAddEOS, gguf.ValueOf(t.AddEOS))

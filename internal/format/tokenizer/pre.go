@@ -14,12 +14,17 @@ type pretokenizer struct {
 	form         string // the stages by their names in hfExpressions, as published tokenizer.json have them; "" where that is not certain
 }
 
-// pretokenizers maps tokenizer.ggml.pre to how words are cut. The names are llama.cpp's; several vocabularies share one
-// expression.
+// pretokenizers maps tokenizer.ggml.pre to how words are cut. The names are those of llama.cpp v0.5.0 (llama-vocab.cpp);
+// several vocabularies share one expression. Of its names these are missing: afmoe, chameleon, cohere2moe,
+// granite-embed-multi-97m, spark2_5, tiny_aya and youtu, and those whose words are not spelled in bytes: gemma4,
+// granite-embed-multi-311m, sarvam-moe and whitespace.
 var pretokenizers = func() map[string]pretokenizer {
 	llama := llama3{digits: 3, word: letter}
 	qwen := llama3{digits: 1, word: letter}
 	qwen35 := llama3{digits: 1, word: letter | mark}
+	seed := llama3{digits: 1, word: letter, bare: true}
+	turkish := llama3{digits: 1, word: letter, whole: true}
+	jais2 := llama3{digits: 3, word: letter, spaces: jaisSpaces}
 	table := map[string]pretokenizer{}
 	for _, row := range []struct {
 		names string
@@ -32,6 +37,17 @@ var pretokenizers = func() map[string]pretokenizer {
 			pretokenizer{stages: []stage{llama.match}, ignoreMerges: true, addBOS: true, form: "llama3"}},
 		{"dbrx smaug-bpe glm4 chatglm-bpe", pretokenizer{stages: []stage{llama.match}, form: "llama3"}},
 		{"qwen2 deepseek-r1-qwen kormo f2llmv2 stablelm2 hunyuan solar-open megrez grok-2", pretokenizer{stages: []stage{qwen.match}, form: "qwen2"}},
+		{"bailingmoe bailingmoe2 llada-moe", pretokenizer{stages: []stage{qwen.match}, form: "bailingmoe"}}, // written otherwise, and the same
+		{"seed-coder", pretokenizer{stages: []stage{seed.match}, form: "seed-coder"}},
+		{"ufakzeka", pretokenizer{stages: []stage{turkish.match}}},
+		{"laguna", pretokenizer{stages: []stage{lines, qwen.match}}},
+		{"minicpm5", pretokenizer{stages: []stage{digits(3), llama.match}, ignoreMerges: true}},
+		{"jais-2", pretokenizer{stages: []stage{jais2.match}}},
+		{"kimi-k2", pretokenizer{stages: []stage{kimiK2}}},
+		{"exaone-moe", pretokenizer{stages: []stage{exaoneMoE}}},
+		{"superbpe", pretokenizer{stages: superBPE}},
+		{"bloom poro-chat gpt3-finnish", pretokenizer{stages: []stage{bloom}, form: "bloom"}},
+		{"viking", pretokenizer{stages: []stage{bloom, digits(1)}, form: "bloom digit"}},
 		{"qwen35", pretokenizer{stages: []stage{qwen35.match}, form: "qwen35"}},
 		{"deepseek-llm", pretokenizer{stages: deepseekLLM, form: "line cased marks trailing wide digit"}},
 		{"deepseek-coder", pretokenizer{stages: deepseekCoder, form: "line letters punctuation wide digit"}},

@@ -111,10 +111,14 @@ type llama3 struct {
 	digits int   // at most so many in a word
 	word   class // letter, or letter|mark where the expression has [\p{L}\p{M}]
 	long   bool  // 'ſ is a contraction
+	whole  bool  // 's and its like are no words of their own
+	bare   bool  // punctuation takes no line ends: [^\s\p{L}\p{N}\r\n]+
+
+	spaces func(s string) int // for white space, where it is not that of Llama 3
 }
 
 func (f llama3) match(s string) (int, bool) {
-	if n := contraction(s, true, f.long); n > 0 {
+	if n := contraction(s, true, f.long); n > 0 && !f.whole {
 		return n, true
 	}
 	r, c, n := rune0(s)
@@ -144,7 +148,13 @@ func (f llama3) match(s string) (int, bool) {
 	if c&(space|number|f.word) == 0 {
 		i += n
 		i += runNone(s[i:], space|number|f.word)
-		return i + newlines(s[i:]), true
+		if !f.bare {
+			i += newlines(s[i:])
+		}
+		return i, true
+	}
+	if f.spaces != nil {
+		return f.spaces(s), true
 	}
 	return spaces(s), true
 }

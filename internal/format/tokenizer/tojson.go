@@ -162,7 +162,8 @@ func (t *Tokenizer) fills(id int) bool {
 func (t *Tokenizer) jsonAdded() []hfAdded {
 	list := make([]hfAdded, len(t.added.tokens))
 	for i, a := range t.added.tokens {
-		list[i] = hfAdded{ID: int(a.id), Content: a.text, SingleWord: a.singleWord, LStrip: a.lstrip, RStrip: a.rstrip, Special: a.control}
+		list[i] = hfAdded{ID: int(a.id), Content: a.text, SingleWord: a.singleWord, LStrip: a.lstrip, RStrip: a.rstrip, Normalized: a.normalized,
+			Special: a.control}
 	}
 	slices.SortFunc(list, func(a, b hfAdded) int { return a.ID - b.ID })
 	return list

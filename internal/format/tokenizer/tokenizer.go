@@ -25,9 +25,10 @@ type Tokenizer struct {
 	added      matcher
 	normalize  []normalizer // of tokenizer.json, on what lies between added tokens
 	pad        padding
-	stripPad   bool // Decode takes off the space that pad puts before a text
-	repairUTF8 bool // not every byte has a token: what is not UTF-8 becomes U+FFFD, as in llama.cpp
-	eot, eom   int  // ends of turn and message where a file gives their ids, else -1
+	stripPad   bool  // Decode takes off the space that pad puts before a text
+	repairUTF8 bool  // not every byte has a token: what is not UTF-8 becomes U+FFFD, as in llama.cpp
+	eot, eom   int   // ends of turn and message where a file gives their ids, else -1
+	ends       []int // more ends of an answer that the files give
 	eog        map[int]bool
 	pre        string   // tokenizer.ggml.pre of this vocabulary, "" for SentencePiece and where no name fits
 	merges     []string // as GGUF stores them, for Metadata
@@ -171,5 +172,12 @@ func (t *Tokenizer) IsSpecial(id int) bool {
 	return id >= 0 && id < len(t.kind) && (t.kind[id] == control || t.kind[id] == unknown)
 }
 
-// IsEOG reports whether a model that chooses id has finished: EOS, the end of a turn, the end of a message.
+// IsUnused reports whether id stands for no token, though a model may have a row for it: it lies beyond the vocabulary, is
+// a hole in it, or a token that the file calls unused, such as those that fill holes. As in llama.cpp it becomes no text.
+func (t *Tokenizer) IsUnused(id int) bool {
+	return id < 0 || id >= len(t.text) || t.text[id] == "" || t.kind[id] == unused
+}
+
+// IsEOG reports whether a model that chooses id has finished: EOS, the end of a turn, the end of a message, and whatever
+// else its files say.
 func (t *Tokenizer) IsEOG(id int) bool { return t.eog[id] }

@@ -63,7 +63,7 @@ func newVocabulary(text []string, kinds []kind, how spelling) (vocabulary, error
 // appendSpelled appends what a token's text stands for.
 func appendSpelled(dst []byte, s string, k kind, how spelling) ([]byte, error) {
 	switch {
-	case k == control || k == unknown:
+	case k == control || k == unknown || k == unused:
 		return dst, nil
 	case k == userDefined:
 		return append(dst, s...), nil
@@ -82,8 +82,8 @@ func appendSpelled(dst []byte, s string, k kind, how spelling) ([]byte, error) {
 	return append(dst, s...), nil // not in the alphabet: no merge leads here, it can only be what it says
 }
 
-// Bytes is what token id stands for in text: nil for control tokens, the unknown token and ids that are not in the
-// vocabulary. The slice is shared and may not be changed.
+// Bytes is what token id stands for in text: nil for control tokens, the unknown token, unused ones and ids that are not in
+// the vocabulary. The slice is shared and may not be changed.
 func (v *vocabulary) Bytes(id int) []byte {
 	if id < 0 || id >= len(v.end) {
 		return nil

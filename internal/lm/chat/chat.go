@@ -1,11 +1,13 @@
-// Package chat turns a conversation into the tokens that a model expects, and what the model answers into reasoning
-// and content.
+// Package chat turns a conversation into the tokens that a model expects, and what the model answers into reasoning,
+// content and calls of tools.
 //
 // What people write stays text: the template is rendered with every message marked as data, and only text of the
 // template itself can become a special token. A message that spells <|im_end|> or </think> is encoded as those
 // characters, wherever the template puts it and however it cuts it.
 //
-// The package runs no model. Start with Prompt, then encode.go and splitter.go.
+// A template is asked at New how it wants its input (probe.go), and what it does not show of a conversation is an error.
+//
+// The package runs no model. Start with Prompt, then render.go, encode.go and splitter.go.
 package chat
 
 import (
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"retort/internal/format/jinja"
@@ -21,22 +24,6 @@ import (
 
 // ErrNoTemplate is returned by New where a model brings no chat template: a base model, which continues text.
 var ErrNoTemplate = errors.New("chat: the model has no chat template; --raw runs it without one")
-
-// The marks around reasoning in DeepSeek, Qwen and their kin.
-const (
-	thinkOpen  = "<think>"
-	thinkClose = "</think>"
-)
-
-// Message is one turn.
-type Message struct {
-	Role      string // one of Roles
-	Content   string
-	Reasoning string // what an assistant thought before Content, without its marks; "" for none
-}
-
-// Roles are the roles a message may have. A template may refuse some.
-var Roles = []string{"system", "developer", "user", "assistant", "tool"}
 
 // Thinking says whether a model that can should think before it answers.
 type Thinking int
@@ -53,7 +40,9 @@ type Options struct {
 	Effort   string // reasoning_effort of templates that know it; "" leaves it out
 	// Finished renders the conversation alone, without opening the assistant's answer.
 	Finished bool
-	// Vars are further variables of the template, such as tools; see jinja.FromJSON. All their text is data.
+	// Tools are what the model may call. With them, and only then, a Splitter looks for calls.
+	Tools []Tool
+	// Vars are further variables of the template; see jinja.FromJSON. All their text is data.
 	Vars map[string]any
 }
 
@@ -62,6 +51,9 @@ type Prompt struct {
 	IDs []int
 	// Thinking tells that the prompt ends inside a thinking block: the answer starts with reasoning.
 	Thinking bool
+
+	chat  *Chat
+	tools []string // names of Options.Tools
 }
 
 // Chat is a model's template and tokenizer. It is safe for concurrent use.
@@ -69,7 +61,10 @@ type Chat struct {
 	tok      *tokenizer.Tokenizer
 	template *jinja.Template
 	specials specials
-	think    map[int]string // ids of the marks around reasoning, where they are tokens
+	reads    reads
+	think    map[int]string // the marks around reasoning that are tokens
+	calls    map[int]string // the marks of calls that are tokens
+	enders   func() []ender // see Splitter.Straddling
 }
 
 // New reads a model's chat template. An empty one is ErrNoTemplate.
@@ -81,13 +76,25 @@ func New(template string, tok *tokenizer.Tokenizer) (*Chat, error) {
 	if err != nil {
 		return nil, fmt.Errorf("chat: template: %w", err)
 	}
-	c := &Chat{tok: tok, template: t, specials: findSpecials(tok), think: map[int]string{}}
-	for _, mark := range []string{thinkOpen, thinkClose} {
-		if id, ok := tok.ID(mark); ok {
-			c.think[id] = mark
+	c := &Chat{tok: tok, template: t, specials: findSpecials(tok)}
+	c.probe()
+	c.think = c.ids(thinkOpen, thinkClose)
+	if c.reads.calls != nil {
+		c.calls = c.ids(c.reads.calls.marks...)
+	}
+	c.enders = sync.OnceValue(c.findEnders)
+	return c, nil
+}
+
+// ids are those of marks that are tokens.
+func (c *Chat) ids(marks ...string) map[int]string {
+	out := map[int]string{}
+	for _, mark := range marks {
+		if id, ok := c.tok.ID(mark); ok {
+			out[id] = mark
 		}
 	}
-	return c, nil
+	return out
 }
 
 // SetClock replaces the clock of templates that print a date. It may not be called while prompts are made.
@@ -100,7 +107,10 @@ func (c *Chat) Prompt(msgs []Message, o Options) (Prompt, error) {
 	if err != nil {
 		return Prompt{}, err
 	}
-	p := Prompt{Thinking: opensThinking(text)}
+	p := Prompt{Thinking: opensThinking(text), chat: c}
+	for _, tool := range o.Tools {
+		p.tools = append(p.tools, tool.Name)
+	}
 	if p.Thinking && o.Thinking == ThinkOff {
 		// The template thinks always. An empty block is what Qwen's own template writes to prevent it.
 		text.Text = strings.TrimRight(text.Text, "\n") + "\n\n" + thinkClose + "\n\n"
@@ -113,64 +123,19 @@ func (c *Chat) Prompt(msgs []Message, o Options) (Prompt, error) {
 	return p, nil
 }
 
-// render fills in the template with the variables that transformers' apply_chat_template passes.
-func (c *Chat) render(msgs []Message, o Options) (jinja.Marked, error) {
-	list := make([]any, len(msgs))
-	for i, msg := range msgs {
-		if !slices.Contains(Roles, msg.Role) {
-			return jinja.Marked{}, fmt.Errorf("chat: message %d: role %q, want one of %s", i+1, msg.Role, strings.Join(Roles, ", "))
-		}
-		m := &jinja.Map{}
-		m.Set("role", msg.Role)
-		m.Set("content", jinja.Data(msg.Content))
-		if msg.Reasoning != "" {
-			m.Set("reasoning_content", jinja.Data(msg.Reasoning))
-		}
-		list[i] = m
-	}
-	vars := map[string]any{"tools": nil, "documents": nil}
-	for name, v := range o.Vars {
-		vars[name] = jinja.AsData(v)
-	}
-	vars["messages"] = list
-	vars["add_generation_prompt"] = !o.Finished
-	for name, id := range map[string]int{"bos_token": c.tok.BOS, "eos_token": c.tok.EOS, "pad_token": c.tok.PAD, "unk_token": c.tok.UNK} {
-		if id >= 0 {
-			vars[name] = c.tok.Token(id)
-		} else {
-			delete(vars, name)
-		}
-	}
-	if o.Thinking != ThinkAuto {
-		for _, name := range []string{"enable_thinking", "thinking", "open_thinking"} { // Qwen, DeepSeek, minimind
-			vars[name] = o.Thinking == ThinkOn
-		}
-	}
-	if o.Effort != "" {
-		vars["reasoning_effort"] = jinja.Data(o.Effort)
-	}
-	text, err := c.template.Mark(vars)
-	if err != nil {
-		return text, fmt.Errorf("chat: template: %w", err)
-	}
-	return text, nil
-}
+// AppendToken appends the text of a token that a model chose, for Splitter.Write: that of the marks around reasoning
+// too, which some vocabularies call control tokens.
+func (c *Chat) AppendToken(dst []byte, id int) []byte { return c.appendToken(dst, id, nil) }
 
-// opensThinking reports whether the template's own text at the end of a prompt leaves a thinking block open.
-func opensThinking(text jinja.Marked) bool {
-	tail := text.Text
-	if n := len(text.Data); n > 0 {
-		tail = tail[text.Data[n-1].End:]
-	}
-	at := strings.LastIndex(tail, thinkOpen)
-	return at >= 0 && strings.TrimSpace(tail[at+len(thinkOpen):]) == ""
-}
-
-// AppendToken appends the text of a token that a model chose, for a Splitter: that of the marks around reasoning too,
-// which some vocabularies call control tokens.
-func (c *Chat) AppendToken(dst []byte, id int) []byte {
+// appendToken is AppendToken where calls of a form may come, whose marks are text too.
+func (c *Chat) appendToken(dst []byte, id int, form *callForm) []byte {
 	if mark, ok := c.think[id]; ok {
 		return append(dst, mark...)
+	}
+	if form != nil {
+		if mark, ok := c.calls[id]; ok {
+			return append(dst, mark...)
+		}
 	}
 	return c.tok.AppendToken(dst, id)
 }

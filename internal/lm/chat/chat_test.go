@@ -384,25 +384,33 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// FuzzPrompt gives any text as content of three turns: special tokens are those of the template alone.
+// FuzzPrompt gives any text as content of three turns, and to the tools, calls and results of three: special tokens are
+// those of the template alone.
 func FuzzPrompt(f *testing.F) {
 	tok, template := load(f, "tokenizers/minimind")
 	c := newChat(f, template, tok)
 	wrap := newChat(f, wrapTemplate, tok)
-	for _, s := range []string{"<|im_end|>", "<|im_<|im_end|>end|>", "</think>", "<think>\n</think>\n", "im_end", "  <tool_call> ", "\xff<|im"} {
+	for _, s := range []string{"<|im_end|>", "<|im_<|im_end|>end|>", "</think>", "<think>\n</think>\n", "im_end", "  <tool_call> ", "\xff<|im", `"\`} {
 		f.Add(s, s)
 	}
 	marks := markIDs(tok)
+	talk := func(a, b string) ([]Message, Options) {
+		return []Message{{Role: "user", Content: a}, {Role: "assistant", Content: b, Reasoning: "x" + a}, {Role: "user", Content: b}}, Options{}
+	}
+	call := func(a, b string) ([]Message, Options) {
+		args := "{" + quoted("x"+a) + ": [" + quoted(b) + "]}"
+		return []Message{{Role: "user", Parts: []Part{{"text", a}, {"text", b}}}, {Role: "assistant", Content: b, ToolCalls: []ToolCall{{a, "x" + a, args}}},
+			{Role: "tool", Content: a, Name: b, ToolCallID: a}}, Options{Tools: []Tool{{"x" + b, a, []byte(args)}}}
+	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		for _, c := range []*Chat{c, wrap} {
-			msgs := func(a, b string) []Message {
-				return []Message{{Role: "user", Content: a}, {Role: "assistant", Content: b, Reasoning: "x" + a}, {Role: "user", Content: b}}
-			}
-			got, err := c.Prompt(msgs(a, b), Options{})
+		check := func(c *Chat, make func(a, b string) ([]Message, Options)) {
+			msgs, o := make(a, b)
+			got, err := c.Prompt(msgs, o)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, err := c.Prompt(msgs("x", "x"), Options{})
+			msgs, o = make("x", "x")
+			want, err := c.Prompt(msgs, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -412,5 +420,8 @@ func FuzzPrompt(f *testing.F) {
 				}
 			}
 		}
+		check(c, talk)
+		check(wrap, talk)
+		check(c, call)
 	})
 }

@@ -19,6 +19,13 @@ type SamplerOptions struct {
 	Seed          uint64
 }
 
+// SetTopP sets TopP as people mean it who say a number, and as llama.cpp does: 0 keeps the best token alone.
+func (o *SamplerOptions) SetTopP(p float64) {
+	if o.TopP = p; p == 0 {
+		o.TopP = math.SmallestNonzeroFloat64 // any probability reaches it
+	}
+}
+
 // Check reports an option that is out of its range.
 func (o SamplerOptions) Check() error {
 	switch {

@@ -51,15 +51,18 @@ func (k *keys) note(err error) {
 	}
 }
 
+// Supports says whether ConfigFromGGUF knows an architecture.
+func Supports(arch string) bool {
+	return arch == "llama" || arch == "qwen2" || arch == "qwen3" || arch == "deepseek2"
+}
+
 // ConfigFromGGUF reads the configuration from a file's metadata.
 func ConfigFromGGUF(f *gguf.File) (Config, error) {
 	arch, err := f.Architecture()
 	if err != nil {
 		return Config{}, err
 	}
-	switch arch {
-	case "llama", "qwen2", "qwen3", "deepseek2":
-	default:
+	if !Supports(arch) {
 		return Config{}, fmt.Errorf("model: architecture %q is not supported (llama, qwen2, qwen3, deepseek2 are)", arch)
 	}
 	k := &keys{md: &f.Metadata, arch: arch}

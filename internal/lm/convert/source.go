@@ -1,17 +1,15 @@
-package cli
+package convert
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
+	"retort/internal/format/atomicfile"
 	"retort/internal/format/gguf"
 	"retort/internal/format/safetensors"
+	"retort/internal/format/tokenizer"
 	"retort/internal/format/weights"
 	"retort/internal/lm/model"
 )
@@ -22,6 +20,8 @@ type source struct {
 	md     *gguf.Metadata
 	layout weights.Layout
 	rope   *weights.Tensor // what a GGUF file has beside the tensors of a folder, or nil
+	folder string          // the folder, "" of a GGUF file
+	config []byte          // its config.json
 }
 
 // Tensor is that of the files, or the one that config.json stands for.
@@ -58,11 +58,25 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, ok := s.Tensor("output.weight")
+	_, ok := weights.Describe(s, "output.weight")
 	s.layout.Tied = !ok
+	if err := s.padVocabulary(); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return s, nil
 }
 
+// padVocabulary gives the vocabulary as many tokens as the embedding has rows.
+func (s *source) padVocabulary() error {
+	t, ok := weights.Describe(s, "token_embd.weight")
+	if !ok || len(t.Dims) != 2 { // a vocabulary alone
+		return nil
+	}
+	return tokenizer.PadMetadata(s.md, t.Dims[0])
+}
+
+// openGGUF opens a GGUF file. One of an architecture that no model here has is taken as it is.
 func openGGUF(path string) (*source, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -73,6 +87,12 @@ func openGGUF(path string) (*source, error) {
 	if err == nil {
 		s.layout.Layers, err = f.Int(arch + ".block_count")
 	}
+	if err == nil && model.Supports(arch) {
+		var c model.Config
+		if c, err = model.ConfigFromGGUF(f); err == nil {
+			err = complete(c, s.Source)
+		}
+	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -81,7 +101,7 @@ func openGGUF(path string) (*source, error) {
 }
 
 func openFolder(path string) (*source, error) {
-	b, err := readBounded(filepath.Join(path, model.ConfigName), maxConfig)
+	b, err := atomicfile.ReadFile(filepath.Join(path, model.ConfigName), maxConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +133,7 @@ func openFolder(path string) (*source, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope}, nil
+	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope, folder: path, config: b}, nil
 }
 
 // complete says what of a model is missing, left over or misshapen in src, of which it reads the headers alone: a file made
@@ -136,94 +156,15 @@ func folderMetadata(path string, config []byte, c model.Config) (*gguf.Metadata,
 	if err := restoreMetadata(md, path, config); err != nil {
 		return nil, err
 	}
-	tok, template, err := readFolderVocabulary(path)
+	files, err := tokenizer.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := tok.SetMetadata(md); err != nil {
+	if err := files.Tokenizer.SetMetadata(md); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if template != "" {
-		md.Set("tokenizer.chat_template", gguf.ValueOf(template))
+	if files.ChatTemplate != "" {
+		md.Set(tokenizer.TemplateKey, gguf.ValueOf(files.ChatTemplate))
 	}
 	return md, nil
-}
-
-// keptKey is the object in config.json with what a GGUF file says of its model and no key of transformers does: name,
-// license, and of a student which training it is the end of. transformers pass it over.
-const keptKey = "retort_metadata"
-
-// keptBytes bounds what is kept, so that config.json stays one that is read: a value beyond is left out.
-const keptBytes = 64 << 10
-
-// isKept says whether the text under key goes into a folder and back: all of it that the folder does not say otherwise.
-func isKept(key string) bool {
-	switch key {
-	case "general.architecture", "general.alignment", "general.file_type", "general.quantization_version":
-		return false
-	}
-	return strings.HasPrefix(key, "general.") || strings.HasPrefix(key, "retort.")
-}
-
-// keepMetadata adds to config.json in dir what restoreMetadata reads there.
-func keepMetadata(dir string, md *gguf.Metadata) error {
-	kept, left := map[string]string{}, keptBytes
-	for key := range md.All() {
-		if text, err := md.String(key); err == nil && isKept(key) && len(key)+len(text) <= left {
-			kept[key] = text
-			left -= len(key) + len(text)
-		}
-	}
-	if len(kept) == 0 {
-		return nil
-	}
-	path := filepath.Join(dir, model.ConfigName)
-	b, err := readBounded(path, maxConfig)
-	if err != nil {
-		return err
-	}
-	var config map[string]json.RawMessage
-	if err := json.Unmarshal(b, &config); err != nil {
-		return err
-	}
-	if config[keptKey], err = json.Marshal(kept); err != nil {
-		return err
-	}
-	if b, err = json.MarshalIndent(config, "", "  "); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(b, '\n'), 0o666)
-}
-
-// restoreMetadata sets in md what keepMetadata wrote into the config.json of the folder at path.
-func restoreMetadata(md *gguf.Metadata, path string, config []byte) error {
-	var c struct {
-		Kept map[string]string `json:"retort_metadata"`
-	}
-	if err := json.Unmarshal(config, &c); err != nil {
-		return fmt.Errorf("%s: %s: %w", path, model.ConfigName, err)
-	}
-	for _, key := range slices.Sorted(maps.Keys(c.Kept)) {
-		if isKept(key) {
-			md.Set(key, gguf.ValueOf(c.Kept[key]))
-		}
-	}
-	return nil
-}
-
-// vocabularyName is the vocabulary in a folder that convert made of a GGUF file where that has no certain tokenizer.json:
-// a GGUF file without tensors, as llama.cpp keeps vocabularies.
-const vocabularyName = "tokenizer.gguf"
-
-// writeVocabulary writes everything but the tensors of a model.
-func writeVocabulary(ctx context.Context, path string, md *gguf.Metadata) error {
-	w, err := gguf.Create(path)
-	if err != nil {
-		return err
-	}
-	defer w.Abort()
-	for key, v := range md.All() {
-		w.Set(key, v)
-	}
-	return w.Commit(ctx)
 }
