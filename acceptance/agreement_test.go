@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/format/tokenizer"
@@ -86,14 +87,14 @@ func TestAgreement(t *testing.T) {
 	o := findOracle(t)
 	retort := filepath.Join(t.TempDir(), "retort")
 	run(t, exec.Command("go", "build", "-o", retort, "retort/cmd/retort"))
-	pool := par.New(runtime.NumCPU())
-	defer pool.Close()
+	w := generate.NewWorker(runtime.NumCPU())
+	defer w.Close()
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nΔ is ours - llama.cpp's logit, σ the spread of a row's logits; noise is rms/σ against llama.cpp with float16 weights, and so is our own computation with them\n")
 	fmt.Fprintf(&table, "%-20s %7s %9s %9s %8s %8s %9s %11s %8s %9s %9s %8s\n", "model", "prompts", "tokens", "same best", "max |Δ|", "rms Δ", "our noise", "llama.cpp's", "in f16", "ppl", "llama.cpp", "diff")
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
-			x := examine(t, o, pool, s, retort)
+			x := examine(t, o, w, s, retort)
 			diff := x.ppl/x.theirPPL - 1
 			fmt.Fprintf(&table, "%-20s %5d/%d %5d/%-3d %5d/%-3d %8.3f %8.3f %8.2f%% %10.2f%% %7.3f%% %9.4f %9.4f %+7.3f%%\n", s.name, x.same, x.prompts, x.agreed, x.tokens,
 				x.best, x.rows, x.most, x.rms, 100*x.ours/x.spread, 100*x.theirs/x.spread, 100*x.half/x.spread, x.ppl, x.theirPPL, 100*diff)
@@ -118,7 +119,7 @@ func TestAgreement(t *testing.T) {
 	t.Log(table.String())
 }
 
-func examine(t *testing.T, o oracle, pool *par.Pool, s subject, retort string) examined {
+func examine(t *testing.T, o oracle, w *generate.Worker, s subject, retort string) examined {
 	path := numtest.Model(t, s.name)
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -137,7 +138,7 @@ func examine(t *testing.T, o oracle, pool *par.Pool, s subject, retort string) e
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := load(t, path, pool)
+	e := load(t, path, w)
 	x := examined{prompts: len(prompts)}
 	for i, prompt := range prompts {
 		p, err := c.Prompt([]chat.Message{{Role: "user", Content: prompt}}, chat.Options{})
@@ -159,17 +160,21 @@ func examine(t *testing.T, o oracle, pool *par.Pool, s subject, retort string) e
 	x.ppl, x.theirPPL = p.PPL, math.Exp(nll)
 	half := filepath.Join(t.TempDir(), "half.gguf")
 	run(t, exec.Command(retort, "quantize", path, half, "--type", "f16"))
-	x.compareLogits(t, o, e, load(t, half, pool), path, half, ids[:s.rows])
+	x.compareLogits(t, o, e, load(t, half, w), path, half, ids[:s.rows])
 	return x
 }
 
-func load(t *testing.T, path string, pool *par.Pool) *generate.Engine {
-	m, err := model.Load(path, model.LoadOptions{Pool: pool})
+func load(t *testing.T, path string, w *generate.Worker) *generate.Engine {
+	var m *model.Model
+	var err error
+	w.Do(func(pool *par.Pool) { m, err = model.Load(path, model.LoadOptions{Pool: pool}) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	return generate.New(m, pool, false)
+	e := generate.New(w, m, generate.Options{Cache: op.CacheF32})
+	t.Cleanup(e.Close)
+	return e
 }
 
 func ids32(ids []int) []int32 {
@@ -185,7 +190,7 @@ func ids32(ids []int) []int32 {
 // generated. For the first prompt llama.cpp generates itself, too. Where they part, both engines' logits are noted. Our
 // tokens, decoded one by one, must be the best of our own pass over the whole text.
 func (x *examined) compareGreedy(t *testing.T, o oracle, e *generate.Engine, path string, i int, ids []int32, n int, stop func(int32) bool) {
-	res, err := e.NewSequence(len(ids)+n).Generate(context.Background(), generate.Request{Prompt: ids, Max: n, Stop: stop})
+	res, err := e.Generate(context.Background(), generate.Request{Prompt: ids, Max: n, Stop: stop})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,9 +48,9 @@ func (r *reader) close() (reasoning, content string) {
 	return r.split.Close()
 }
 
-// ask has req answered on seq and hands on what the user may see of it as it comes. An answer that was interrupted
+// ask has req answered by e and hands on what the user may see of it as it comes. An answer that was interrupted
 // comes with the error of ctx.
-func (o *runOptions) ask(ctx context.Context, seq *generate.Sequence, req generate.Request, read *reader, show func(reasoning, content string)) (*answer, error) {
+func (o *runOptions) ask(ctx context.Context, e *generate.Engine, req generate.Request, read *reader, show func(reasoning, content string)) (*answer, error) {
 	a := &answer{prompt: len(req.Prompt)}
 	stop := stopper{stops: o.stops}
 	tell := func(r, c string) {
@@ -66,7 +66,7 @@ func (o *runOptions) ask(ctx context.Context, seq *generate.Sequence, req genera
 		return !stop.hit
 	}
 	var err error
-	a.res, err = seq.Generate(ctx, req)
+	a.res, err = e.Generate(ctx, req)
 	r, c := read.close()
 	tell(r, stop.write(c)+stop.close())
 	if errors.Is(err, context.Canceled) {
@@ -83,13 +83,13 @@ type runResult struct {
 	PromptTokens int             `json:"prompt_tokens"`
 	Finish       generate.Finish `json:"finish_reason"`
 	PrefillTPS   float64         `json:"prefill_tps"`
-	DecodeTPS    float64         `json:"decode_tps"` // of steps behind the prompt, which gives the first token itself
+	DecodeTPS    float64         `json:"decode_tps"` // of tokens behind the first, which the prompt gives
 }
 
 // result sums a up.
 func (a *answer) result() runResult {
 	out := runResult{Text: a.text.String(), Reasoning: a.reasoning.String(), Tokens: a.res.Tokens, PromptTokens: a.prompt, Finish: a.res.Finish,
-		PrefillTPS: rate(a.prompt-a.res.Reused, a.res.Prefill.Seconds()), DecodeTPS: rate(a.res.Steps, a.res.Decode.Seconds())}
+		PrefillTPS: rate(a.prompt-a.res.Reused, a.res.Prefill.Seconds()), DecodeTPS: rate(a.res.Decoded, a.res.Decode.Seconds())}
 	if out.Tokens == nil {
 		out.Tokens = []int32{}
 	}
@@ -123,7 +123,7 @@ func (o *runOptions) runOnce(ctx context.Context, l *loaded, prompt string, w io
 	if o.json || bound != nil {
 		show = func(string, string) {}
 	}
-	a, err := o.ask(ctx, l.engine.NewSequence(o.ctx), req, read, show)
+	a, err := o.ask(ctx, l.engine, req, read, show)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		return contextHint(err, l.engine.Model.Config.Context)
 	}

@@ -54,7 +54,7 @@ func TestDecodeRate(t *testing.T) {
 		tokens, steps int
 		want          float64
 	}{{0, 0, 0}, {1, 0, 0}, {2, 1, 2}, {9, 8, 16}, {2, 2, 4}} {
-		a := answer{res: generate.Result{Tokens: make([]int32, c.tokens), Steps: c.steps, Decode: 500 * time.Millisecond}}
+		a := answer{res: generate.Result{Tokens: make([]int32, c.tokens), Decoded: c.steps, Decode: 500 * time.Millisecond}}
 		if got := a.result().DecodeTPS; got != c.want {
 			t.Errorf("%d tokens in %d steps of half a second: %g tokens/s, want %g", c.tokens, c.steps, got, c.want)
 		}

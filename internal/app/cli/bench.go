@@ -10,13 +10,15 @@ import (
 	"math/rand/v2"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"retort/internal/compute/cpu"
 	"retort/internal/compute/limit"
+	"retort/internal/compute/op"
+	"retort/internal/compute/par"
 	"retort/internal/lm/generate"
+	"retort/internal/lm/model"
 )
 
 type benchOptions struct {
@@ -86,12 +88,12 @@ func (o *benchOptions) run(ctx context.Context, name string, w, note io.Writer) 
 	if o.prompt+o.gen == 0 {
 		return usagef("-p and -n are 0, want one of them above: nothing is left to measure")
 	}
-	l, err := load(name, o.threads, o.cacheType)
+	l, err := load(name, o.threads, o.cacheType, 0, false)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	if most := l.engine.Model.Config.Context; max(o.prompt, o.gen) > most-o.depth {
+	if most := l.engine.Model.Config.Context; max(o.prompt, o.gen+1) > most-o.depth {
 		return usagef("-p is %d, -n %d and -d %d, want each of the tests in the model's context of %d tokens", o.prompt, o.gen, o.depth, most)
 	}
 	rows := []benchRow{}
@@ -123,24 +125,20 @@ func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) 
 	}
 	row.Params, row.Size = info.Parameters, info.Size
 	rng := rand.New(rand.NewPCG(1, 2))
-	tokens := make([]int32, o.depth+prompt+gen)
+	tokens := make([]int32, o.depth+max(prompt, 1))
 	for i := range tokens {
 		tokens[i] = int32(rng.IntN(c.Vocab))
 	}
-	logits := make([]float32, c.Vocab)
 	for i := -1; i < o.repeat; i++ { // the first is a warm-up
-		s := l.engine.NewSequence(len(tokens) + 1)
-		if o.depth > 0 {
-			if _, err := s.Sync(ctx, tokens[:o.depth], logits, nil); err != nil {
-				return row, err
-			}
+		for k := o.depth; k < len(tokens); k++ { // what is behind the depth is new each time
+			tokens[k] = int32(rng.IntN(c.Vocab))
 		}
-		start := time.Now()
-		if err := benchPass(ctx, l, s, tokens, prompt, logits); err != nil {
+		speed, err := benchPass(ctx, l, tokens, o.depth, gen)
+		if err != nil {
 			return row, err
 		}
 		if i >= 0 {
-			row.Samples = append(row.Samples, float64(prompt+gen)/time.Since(start).Seconds())
+			row.Samples = append(row.Samples, speed)
 		}
 	}
 	row.Avg, row.StdDev = meanDev(row.Samples)
@@ -150,36 +148,44 @@ func (o *benchOptions) measure(ctx context.Context, l *loaded, prompt, gen int) 
 
 // share is what part of the machine's limit a test reached: reading memory where tokens come one by one, else
 // multiplying.
-func (o *benchOptions) share(l *loaded, row benchRow) (float64, error) {
-	m := l.engine.Model
+func (o *benchOptions) share(l *loaded, row benchRow) (share float64, err error) {
+	l.worker.Do(func(pool *par.Pool) { share, err = o.shareOf(l.engine.Model, pool, row) })
+	return share, err
+}
+
+func (o *benchOptions) shareOf(m *model.Model, pool *par.Pool, row benchRow) (float64, error) {
 	work := workOf(m)
 	if row.Prompt > 0 {
-		return row.Avg * 2 * work.blocks / work.peak(l.pool), nil
+		return row.Avg * 2 * work.blocks / work.peak(pool), nil
 	}
-	read, err := limit.ReadBandwidth(l.pool)
+	read, err := limit.ReadBandwidth(pool)
 	if err != nil {
 		return 0, err
 	}
-	cache := float64(m.CacheBytes(row.Depth+row.Gen/2, o.cacheType != "f32" && !m.Float32))
+	kept := op.CacheBF16
+	if o.cacheType == "f32" || m.Float32 {
+		kept = op.CacheF32
+	}
+	cache := float64(m.CacheBytes(row.Depth+row.Gen/2, kept))
 	return row.Avg * (work.bytes + cache) / read, nil
 }
 
-// benchPass computes the tokens that s does not hold yet: at once if they are a prompt, else one by one.
-func benchPass(ctx context.Context, l *loaded, s *generate.Sequence, tokens []int32, prompt int, logits []float32) error {
-	if prompt > 0 {
-		_, err := s.Sync(ctx, tokens, logits, nil)
-		return err
-	}
-	seqs, out := []*generate.Sequence{s}, [][]float32{logits}
-	for i := len(s.Tokens()); i < len(tokens); i++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := l.engine.Step(seqs, tokens[i:i+1], out); err != nil {
-			return err
+// benchPass returns how many tokens a second are computed: of a prompt behind its first depth tokens, which are there
+// already, or where gen is above 0 of an answer.
+func benchPass(ctx context.Context, l *loaded, tokens []int32, depth, gen int) (float64, error) {
+	if depth > 0 {
+		if _, err := l.engine.Generate(ctx, generate.Request{Prompt: tokens[:depth], Max: 1}); err != nil {
+			return 0, err
 		}
 	}
-	return nil
+	res, err := l.engine.Generate(ctx, generate.Request{Prompt: tokens, Max: gen + 1, Plain: true})
+	if err != nil {
+		return 0, err
+	}
+	if gen > 0 {
+		return rate(res.Decoded, res.Decode.Seconds()), nil
+	}
+	return rate(len(tokens)-res.Reused, res.Prefill.Seconds()), nil
 }
 
 func meanDev(v []float64) (mean, dev float64) {

@@ -16,14 +16,14 @@ import (
 	"retort/internal/lm/generate"
 )
 
-// chatSession is a conversation at a terminal. The sequence keeps the keys and values of what was said, so that a turn
+// chatSession is a conversation at a terminal. The engine keeps the keys and values of what was said, so that a turn
 // computes only what is new.
 type chatSession struct {
 	o    *runOptions
 	l    *loaded
 	name string
 	chat *chat.Chat
-	seq  *generate.Sequence
+	held int            // tokens of the conversation
 	msgs []chat.Message // without the system message
 	edit *editor
 	in   *os.File
@@ -39,7 +39,7 @@ func (o *runOptions) chat(ctx context.Context, l *loaded, name string, in, out *
 	// Ctrl-C stops an answer and not the program, so only what ends programs ends this one.
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	s := &chatSession{o: o, l: l, name: name, chat: c, seq: l.engine.NewSequence(o.ctx), edit: newEditor(in, out), in: in, out: out}
+	s := &chatSession{o: o, l: l, name: name, chat: c, edit: newEditor(in, out), in: in, out: out}
 	fmt.Fprintf(out, "%s, context of %d tokens. %s\n", clean(name), o.ctx, dim(`/? for help, Ctrl-D to end`))
 	for warned := false; ; {
 		line, err := s.read(ctx)
@@ -147,9 +147,10 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	req := s.o.request(s.l, ids)
 	out := s.o.display(s.out)
 	req.Progress = func(done, total int) { s.reading(done, total) }
-	a, err := s.o.ask(ctx, s.seq, req, read, out.show)
+	a, err := s.o.ask(ctx, s.l.engine, req, read, out.show)
 	out.end()
 	s.o.sampler.Seed++
+	s.held = a.prompt + max(len(a.res.Tokens)-1, 0)
 	if err != nil && a.res.Finish != finishInterrupted {
 		return s.full(err)
 	}
@@ -159,7 +160,7 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	switch {
 	case err != nil:
 		fmt.Fprintln(s.out, dim("stopped"))
-	case a.res.Finish == generate.FinishLength && len(s.seq.Tokens()) >= s.o.ctx:
+	case a.res.Finish == generate.FinishLength && s.held >= s.o.ctx:
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("the context of %d tokens is full: /clear begins anew, --ctx makes room", s.o.ctx)))
 	case a.res.Finish == generate.FinishLength:
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("cut at %d tokens", s.o.max)))
@@ -167,7 +168,7 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	if s.o.verbose {
 		r := a.result()
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("prompt %d tokens, %d of them computed before, %.1f tokens/s; answer %d tokens, %.1f tokens/s; context %d of %d",
-			a.prompt, a.res.Reused, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, len(s.seq.Tokens()), s.o.ctx)))
+			a.prompt, a.res.Reused, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, s.held, s.o.ctx)))
 	}
 	return nil
 }

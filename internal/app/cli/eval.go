@@ -94,7 +94,7 @@ func (o *evalOptions) runPerplexity(ctx context.Context, name string, w, progres
 	if err != nil {
 		return err
 	}
-	l, err := load(name, o.threads, o.cacheType)
+	l, err := load(name, o.threads, o.cacheType, 0, false)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/format/tokenizer"
@@ -26,7 +27,7 @@ type loaded struct {
 	engine   *generate.Engine
 	tok      *tokenizer.Tokenizer
 	template string
-	pool     *par.Pool
+	worker   *generate.Worker
 }
 
 // resolve turns what the user called MODEL into a path.
@@ -54,8 +55,9 @@ func checkCacheType(name string) error {
 	return usagef("--cache-type is %q, want bf16 or f32", name)
 }
 
-// load opens MODEL for answering. cacheType is bf16 or f32; a model in float32 always keeps a float32 cache.
-func load(name string, threads int, cacheType string) (*loaded, error) {
+// load opens MODEL for answering. cacheType is bf16 or f32; a model in float32 always keeps a float32 cache. ctxTokens
+// beyond the model's own context count only if beyond is set.
+func load(name string, threads int, cacheType string, ctxTokens int, beyond bool) (*loaded, error) {
 	path, err := resolve(name)
 	if err != nil {
 		return nil, err
@@ -64,19 +66,27 @@ func load(name string, threads int, cacheType string) (*loaded, error) {
 	if l.tok, l.template, err = readVocabulary(path); err != nil {
 		return nil, err
 	}
-	l.pool = par.New(threads)
-	m, err := model.Load(path, model.LoadOptions{Pool: l.pool})
+	cache, err := op.ParseCacheType(cacheType)
 	if err != nil {
-		l.pool.Close()
 		return nil, err
 	}
-	l.engine = generate.New(m, l.pool, cacheType != "f32" && !m.Float32)
+	l.worker = generate.NewWorker(threads)
+	var m *model.Model
+	l.worker.Do(func(pool *par.Pool) { m, err = model.Load(path, model.LoadOptions{Pool: pool}) })
+	if err != nil {
+		l.worker.Close()
+		return nil, err
+	}
+	if !beyond {
+		ctxTokens = min(ctxTokens, m.Config.Context)
+	}
+	l.engine = generate.New(l.worker, m, generate.Options{Cache: cache, Context: ctxTokens})
 	return l, nil
 }
 
 func (l *loaded) close() {
+	l.worker.Close()
 	l.engine.Model.Close()
-	l.pool.Close()
 }
 
 // chat returns the model's chat template.

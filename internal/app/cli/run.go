@@ -130,14 +130,12 @@ func (o *runOptions) run(ctx context.Context, name string, words []string, in io
 	if !o.seedChosen {
 		o.sampler.Seed = rand.Uint64()
 	}
-	l, err := load(name, o.threads, o.cacheType)
+	l, err := load(name, o.threads, o.cacheType, o.ctx, o.contextChosen)
 	if err != nil {
 		return err
 	}
 	defer l.close()
-	if trained := l.engine.Model.Config.Context; !o.contextChosen {
-		o.ctx = min(o.ctx, trained)
-	}
+	o.ctx = l.engine.Context()
 	if interactive {
 		return o.chat(ctx, l, name, in.(*os.File), w.(*os.File))
 	}

@@ -127,6 +127,6 @@ func (s *chatSession) show() error {
 	if s.o.system != "" {
 		fmt.Fprintf(s.out, "system message: %s\n", clean(s.o.system))
 	}
-	_, err = fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), len(s.seq.Tokens()), s.o.ctx)
+	_, err = fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), s.held, s.o.ctx)
 	return err
 }

@@ -12,7 +12,7 @@ type Heads struct {
 	Scale      float32 // multiplies the scores
 }
 
-// queryTile is how many query rows of one head a part of the work takes.
+// queryTile is how many query rows of one head are computed at a time where there is no cache.
 const queryTile = 48
 
 // Attention returns causal softmax attention: y[t,h] = Σ_s softmax_s(scale·q[t,h]·k[s,h/g]) v[s,h/g] over the
@@ -23,81 +23,24 @@ const queryTile = 48
 // Backward, per head with P the weights: dv = Pᵀ·dy, dS = P∘(dy·vᵀ − Σ(dy∘y)), dq = scale·dS·k, dk = scale·dSᵀ·q.
 func Attention(p *Pass, layer int, hs Heads, q, k, v *tensor.Tensor) *tensor.Tensor {
 	y := p.New(q.Rows, hs.Query*hs.Value)
-	for _, s := range p.Batch.Seqs {
-		if s.Cache == nil {
-			continue
-		}
-		kv := s.Cache.Layer(layer)
-		kv.store(p, k, v, s.Lo, s.Hi)
-		attendCached(p, hs, kv, s, y, q)
-	}
-	if p.Batch.Seqs[0].Cache == nil {
-		a := &attention{y, q, k, v, hs, p.Batch.Seqs}
-		a.forward(p)
+	if p.Batch.Seqs[0].Cache != nil {
 		if p.Tape != nil {
-			p.Tape.push(a)
+			panic("op: Attention: a tape needs sequences without a cache")
 		}
-	} else if p.Tape != nil {
-		panic("op: Attention: a tape needs sequences without a cache")
+		p.again.attend.run(p, layer, hs, y, q, k, v)
+		return y
+	}
+	for _, s := range p.Batch.Seqs {
+		if s.Cache != nil {
+			panic("op: Attention: sequences with and without a cache in one batch")
+		}
+	}
+	a := &attention{y, q, k, v, hs, p.Batch.Seqs}
+	a.forward(p)
+	if p.Tape != nil {
+		p.Tape.push(a)
 	}
 	return y
-}
-
-// attendCached computes the rows of one sequence against its cache.
-func attendCached(p *Pass, hs Heads, kv *KV, s Seq, y, q *tensor.Tensor) {
-	if s.Hi-s.Lo == 1 { // decoding: the heads of a group are the rows of one product
-		p.again.decode = decodeJob{p, hs, kv, s, y, q}
-		p.Run.Pool.Run(&p.again.decode, hs.KV)
-		return
-	}
-	tiles := (s.Hi - s.Lo + queryTile - 1) / queryTile
-	p.again.tiles = tilesJob{decodeJob{p, hs, kv, s, y, q}, tiles}
-	p.Run.RunRows(hs.Query*tiles, &p.again.tiles)
-}
-
-// tilesJob computes the tiles of query rows of every head.
-type tilesJob struct {
-	decodeJob
-	tiles int // a head
-}
-
-// Rows computes tiles [a, b), counted through the heads, the last rows of the sequence first: their tiles are long.
-func (j *tilesJob) Rows(a, b, worker int) {
-	hs, pos, q, y := j.hs, j.p.Batch.Pos, j.q, j.y
-	g := hs.Query / hs.KV
-	for i := a; i < b; i++ {
-		h, lo := i%hs.Query, j.s.Lo+(j.tiles-1-i/hs.Query)*queryTile
-		m := min(queryTile, j.s.Hi-lo)
-		n := int(pos[lo+m-1]) + 1
-		w := j.p.Run.Scratch(worker, m*n)
-		j.kv.scores(w, n, q.Data[lo*q.Cols+h*hs.Key:], q.Cols, h/g, m, n)
-		for r := range m {
-			causalSoftmax(w[r*n:(r+1)*n], int(pos[lo+r])+1, hs.Scale)
-		}
-		j.kv.mix(y.Data[lo*y.Cols+h*hs.Value:], y.Cols, w, n, h/g, m, n)
-	}
-}
-
-// decodeJob computes one row of a sequence against its cache, a key/value head a part.
-type decodeJob struct {
-	p    *Pass
-	hs   Heads
-	kv   *KV
-	s    Seq
-	y, q *tensor.Tensor
-}
-
-// Part computes the query heads of key/value head h for the one row.
-func (j *decodeJob) Part(h, worker int) {
-	g := j.hs.Query / j.hs.KV
-	t := j.s.Lo
-	n := int(j.p.Batch.Pos[t]) + 1
-	w := j.p.Run.Scratch(worker, g*n)
-	j.kv.scores(w, n, j.q.Row(t)[h*g*j.hs.Key:], j.hs.Key, h, g, n)
-	for r := range g {
-		causalSoftmax(w[r*n:(r+1)*n], n, j.hs.Scale)
-	}
-	j.kv.mix(j.y.Row(t)[h*g*j.hs.Value:], j.hs.Value, w, n, h, g, n)
 }
 
 // causalSoftmax turns the scores of the first n positions into weights and sets the others to zero.

@@ -67,14 +67,9 @@ func latentAbsorbed(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) *
 	nk, nv := kernel.PanelsF32(s.Rank, s.Nope), kernel.PanelsF32(s.Value, s.Rank)
 	wide, head := s.Rank+s.Rope, s.Nope+s.Rope
 	qs, k := p.New(q.Rows, s.Heads*wide), p.New(q.Rows, wide)
-	for t := range q.Rows {
-		copy(k.Row(t), c.Row(t))
-		copy(k.Row(t)[s.Rank:], kr.Row(t))
-		for h := range s.Heads {
-			copy(qs.Row(t)[h*wide+s.Rank:(h+1)*wide], q.Row(t)[h*head+s.Nope:])
-		}
-	}
-	p.again.heads = headsJob{y: qs, x: q, w: up.keys, stepY: wide, stepX: head, stepW: nk, in: s.Nope, out: s.Rank}
+	copyRows(k.Data, wide, c.Data, s.Rank, k.Rows, s.Rank)
+	copyRows(k.Data[s.Rank:], wide, kr.Data, s.Rope, k.Rows, s.Rope)
+	p.again.heads = headsJob{y: qs, x: q, w: up.keys, stepY: wide, stepX: head, stepW: nk, in: s.Nope, out: s.Rank, tail: s.Rope}
 	p.Run.RunRows(s.Heads, &p.again.heads)
 	z := Attention(p, layer, Heads{Query: s.Heads, KV: 1, Key: wide, Value: s.Rank, Scale: s.Scale}, qs, k, c)
 	y := p.New(q.Rows, s.Heads*s.Value)
@@ -83,18 +78,22 @@ func latentAbsorbed(p *Pass, layer int, q, c, kr *tensor.Tensor, up *LatentUp) *
 	return y
 }
 
-// headsJob multiplies the part of x that belongs to a head by that head's own matrix: y[t,h] = W_h·x[t,h].
+// headsJob multiplies the part of x that belongs to a head by that head's own matrix, and copies what follows it:
+// y[t,h] = [W_h·x[t,h,:in] | x[t,h,in:in+tail]].
 type headsJob struct {
 	y, x                *tensor.Tensor
 	w                   []float32 // panels of each head
 	stepY, stepX, stepW int       // from head to head
-	in, out             int
+	in, out, tail       int
 }
 
 // Rows computes heads [lo, hi).
 func (j *headsJob) Rows(lo, hi, _ int) {
 	for h := lo; h < hi; h++ {
 		kernel.GemmF32(j.y.Data[h*j.stepY:], j.y.Cols, j.x.Data[h*j.stepX:], j.x.Cols, j.w[h*j.stepW:], j.x.Rows, j.in, j.out, false)
+		if j.tail > 0 {
+			copyRows(j.y.Data[h*j.stepY+j.out:], j.y.Cols, j.x.Data[h*j.stepX+j.in:], j.x.Cols, j.x.Rows, j.tail)
+		}
 	}
 }
 

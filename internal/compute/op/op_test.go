@@ -1,12 +1,9 @@
 package op
 
 import (
-	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
-	"retort/internal/compute/kernel"
 	"retort/internal/compute/par"
 	"retort/internal/compute/tensor"
 	"retort/internal/numtest"
@@ -163,71 +160,6 @@ func TestRopeGradient(t *testing.T) {
 	}
 }
 
-func TestAttentionGradient(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 6))
-	hs := Heads{Query: 4, KV: 2, Key: 5, Value: 3, Scale: 0.4}
-	check(t, rows(6, 3), []*tensor.Tensor{x(rng, 9, 20), x(rng, 9, 10), x(rng, 9, 6)}, nil, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
-		return Attention(p, 0, hs, in[0], in[1], in[2])
-	})
-}
-
-func TestLatentAttentionGradient(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 7))
-	s := Latent{Heads: 2, Nope: 4, Rope: 2, Value: 3, Rank: 5, Scale: 0.4}
-	w := dense(rng, 2*7, 5)
-	up := NewLatentUp(w, s)
-	check(t, rows(5), []*tensor.Tensor{x(rng, 5, 12), x(rng, 5, 5), x(rng, 5, 2)}, []input{ofDense("up", w)}, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
-		return LatentAttention(p, 0, in[0], in[1], in[2], up)
-	})
-}
-
-func TestMixtureGradient(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 8))
-	for _, g := range []Gate{
-		{TopK: 2, Groups: 1, Keep: 1, Scale: 1},
-		{TopK: 2, Groups: 2, Keep: 1, Sigmoid: true, Normalize: true, Scale: 2.5, Bias: []float32{0.1, -0.2, 0.05, 0.02}},
-	} {
-		router := dense(rng, 4, 6)
-		var experts []Expert
-		var params []input
-		for range 4 {
-			e := Expert{dense(rng, 5, 6), dense(rng, 5, 6), dense(rng, 6, 5)}
-			experts = append(experts, e)
-			params = append(params, ofDense("gate", e.Gate.(*tensor.Dense)), ofDense("down", e.Down.(*tensor.Dense)))
-		}
-		params = append(params, ofDense("router", router))
-		check(t, rows(24), []*tensor.Tensor{steady(t, rng, router, g)}, params, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
-			return Experts(p, in[0], Route(p, Linear(p, in[0], router, nil), g), experts)
-		})
-	}
-}
-
-// steady returns 24 rows whose choice of experts a gradient check's steps cannot change: every two scores, and the
-// scores of the two groups, are apart.
-func steady(t *testing.T, rng *rand.Rand, router *tensor.Dense, g Gate) *tensor.Tensor {
-	const gap = 0.02
-	p := newPass(t, rows(1))
-	var data []float32
-	for len(data) < 24*6 {
-		row := random(rng, 6, 1)
-		s := append([]float32(nil), Linear(p, tensor.Of(1, 6, row), router, nil).Row(0)...)
-		g.score(s)
-		for i, b := range g.Bias {
-			s[i] += b
-		}
-		ok := math.Abs(float64(s[0]+s[1]-s[2]-s[3])) > gap
-		for i := range s {
-			for j := range i {
-				ok = ok && math.Abs(float64(s[i]-s[j])) > gap
-			}
-		}
-		if ok {
-			data = append(data, row...)
-		}
-	}
-	return tensor.Of(24, 6, data)
-}
-
 func TestSplitGradient(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 9))
 	check(t, rows(3), []*tensor.Tensor{x(rng, 3, 8)}, nil, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
@@ -269,50 +201,6 @@ func TestOnePartUsedAlone(t *testing.T) {
 	}
 }
 
-func TestRouteRefusesMoreThanAll(t *testing.T) {
-	defer func() {
-		if got := recover(); got != "op: Route: choose 5 of 4 experts" {
-			t.Errorf("panic %v", got)
-		}
-	}()
-	Route(newPass(t, rows(1)), tensor.Of(1, 4, make([]float32, 4)), Gate{TopK: 5, Groups: 1, Keep: 1, Scale: 1})
-}
-
-func TestCrossEntropyGradient(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 10))
-	head := dense(rng, 21, 6)
-	h := x(rng, 5, 6)
-	labels := []Label{{0, 3, 1}, {2, 20, 0.5}, {4, 0, 2}}
-	p := newPass(t, rows(5))
-	loss := func(tape *Tape) float64 {
-		p.Tape = tape
-		head.Changed()
-		h.Changed()
-		return CrossEntropy(p, h, head, labels, 3.5)
-	}
-	tape := &Tape{}
-	got := loss(tape)
-	h.Grad = nil
-	tape.Backward(p)
-	want := 0.0
-	for _, l := range labels {
-		z := make([]float64, 21)
-		sum := 0.0
-		for v := range z {
-			for j, a := range h.Row(l.Row) {
-				z[v] += float64(a) * float64(head.Data[v*6+j])
-			}
-			sum += math.Exp(z[v])
-		}
-		want += float64(l.Weight) * (math.Log(sum) - z[l.Token]) / 3.5
-	}
-	if math.Abs(got-want) > 1e-5 {
-		t.Errorf("loss %g, want %g", got, want)
-	}
-	numtest.GradCheck(t, "hidden", h.Data, h.Grad, gradStep, gradTol, func() float64 { return loss(nil) })
-	numtest.GradCheck(t, "head", head.Data, append([]float32(nil), head.Grad...), gradStep, gradTol, func() float64 { return loss(nil) })
-}
-
 // twice is a layer for TestApply.
 type twice struct{ w *tensor.Dense }
 
@@ -332,104 +220,5 @@ func TestApplyRecomputesTheSameGradient(t *testing.T) {
 			}
 			return y
 		})
-	}
-}
-
-// oneCache is a cache of one layer.
-type oneCache struct{ kv *KV }
-
-func (c oneCache) Layer(int) *KV { return c.kv }
-
-// TestCacheGivesTheSameRows: prefill at once, in chunks, token by token and without a cache are the same function;
-// with a float32 cache they are the same bits, and a neighbour in the batch changes nothing.
-func TestCacheGivesTheSameRows(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 12))
-	const n = 150
-	hs := Heads{Query: 4, KV: 2, Key: 24, Value: 20, Scale: 0.2}
-	q, k, v := x(rng, n, 96), x(rng, n, 48), x(rng, n, 40)
-	part := func(x *tensor.Tensor, lo, hi int) *tensor.Tensor {
-		return tensor.Of(hi-lo, x.Cols, x.Data[lo*x.Cols:hi*x.Cols])
-	}
-	run := func(steps ...int) []float32 {
-		kv := &KV{Heads: 2, Key: 24, Value: 20}
-		p := newPass(t, nil)
-		var out []float32
-		at := 0
-		for _, m := range steps {
-			b := &Batch{Tokens: make([]int32, m), Seqs: []Seq{{0, m, oneCache{kv}}}}
-			for i := range m {
-				b.Pos = append(b.Pos, int32(at+i))
-			}
-			p.Batch = b
-			y := Attention(p, 0, hs, part(q, at, at+m), part(k, at, at+m), part(v, at, at+m))
-			out = append(out, y.Data...)
-			p.Run.Release(0)
-			at += m
-		}
-		return out
-	}
-	want := run(n)
-	ones := make([]int, n)
-	for i := range ones {
-		ones[i] = 1
-	}
-	for name, steps := range map[string][]int{"chunks": {1, 70, 79}, "token by token": ones} {
-		for i, g := range run(steps...) {
-			if g != want[i] {
-				t.Fatalf("%s: row %d column %d: %g, want %g", name, i/80, i%80, g, want[i])
-			}
-		}
-	}
-	p := newPass(t, rows(n))
-	y := Attention(p, 0, hs, q, k, v)
-	for i, g := range y.Data {
-		if math.Abs(float64(g-want[i])) > 1e-5 {
-			t.Fatalf("without a cache: row %d: %g, want %g", i/80, g, want[i])
-		}
-	}
-}
-
-// TestLatentAbsorbedEqualsExpanded holds both forms of MLA to one tolerance.
-func TestLatentAbsorbedEqualsExpanded(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 13))
-	s := Latent{Heads: 3, Nope: 8, Rope: 4, Value: 6, Rank: 10, Scale: 0.3}
-	up := NewLatentUp(dense(rng, 3*14, 10), s)
-	const n = 70
-	q, c, kr := x(rng, n, 36), x(rng, n, 10), x(rng, n, 4)
-	p := newPass(t, rows(n))
-	want := LatentAttention(p, 0, q, c, kr, up)
-	b := rows(n)
-	b.Seqs[0].Cache = oneCache{&KV{Heads: 1, Key: 14, Value: 10}}
-	p2 := newPass(t, b)
-	got := LatentAttention(p2, 0, q, c, kr, up)
-	for i, g := range got.Data {
-		if math.Abs(float64(g-want.Data[i])) > 2e-5 {
-			t.Fatalf("row %d column %d: absorbed %g, expanded %g", i/18, i%18, g, want.Data[i])
-		}
-	}
-}
-
-// TestHalfCacheIsRounded: a bf16 cache holds what a float32 one does, rounded, in the same places.
-func TestHalfCacheIsRounded(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 14))
-	const n, key, value = Page + 3, 300, 520
-	wide, half := &KV{Heads: 2, Key: key, Value: value}, &KV{Heads: 2, Key: key, Value: value, Half: true}
-	p := newPass(t, rows(n))
-	k, v := x(rng, n, 2*key), x(rng, n, 2*value)
-	for _, c := range []*KV{wide, half} {
-		c.store(p, k, v, 0, n-1)
-		c.store(p, k, v, n-1, n)
-	}
-	for i := range wide.pages {
-		for name, pair := range map[string]struct {
-			wide []float32
-			half []uint16
-		}{"keys": {wide.pages[i].k32, half.pages[i].k16}, "values": {wide.pages[i].v32, half.pages[i].v16}} {
-			want := make([]uint16, len(pair.wide))
-			kernel.ToBF16(want, pair.wide)
-			if !slices.Equal(pair.half, want) {
-				t.Errorf("%s of page %d are not what float32 rounds to", name, i)
-			}
-		}
 	}
 }

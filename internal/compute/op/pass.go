@@ -29,8 +29,7 @@ type memory struct {
 	norm   rmsNorm
 	rope   rope
 	swiGLU swiGLU
-	decode decodeJob
-	tiles  tilesJob
+	attend attend
 	heads  headsJob
 	chosen []int32
 	places []int32

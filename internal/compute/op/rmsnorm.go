@@ -1,8 +1,6 @@
 package op
 
 import (
-	"math"
-
 	"retort/internal/compute/kernel"
 	"retort/internal/compute/tensor"
 )
@@ -15,11 +13,12 @@ import (
 func RMSNorm(p *Pass, x *tensor.Tensor, w *tensor.Vector, eps float32) *tensor.Tensor {
 	y := p.New(x.Rows, x.Cols)
 	s := own(p, &p.again.norm)
-	*s = rmsNorm{y, x, w, eps}
-	p.Run.RunRows(x.Rows, s)
+	*s = rmsNorm{y: y, x: x, w: w, eps: eps}
 	if p.Tape != nil {
+		s.inv = make([]float32, len(x.Data)/len(w.Data))
 		p.Tape.push(s)
 	}
+	p.Run.RunRows(x.Rows, s)
 	return y
 }
 
@@ -27,13 +26,17 @@ type rmsNorm struct {
 	y, x *tensor.Tensor
 	w    *tensor.Vector
 	eps  float32
+	inv  []float32 // r of each run of values, for the backward pass; nil without one
 }
 
 // Rows is the forward pass of rows [lo, hi).
 func (s *rmsNorm) Rows(lo, hi, _ int) {
 	d := len(s.w.Data)
 	for i := lo * s.x.Cols; i < hi*s.x.Cols; i += d {
-		kernel.RMSNorm(s.y.Data[i:i+d], s.x.Data[i:i+d], s.w.Data, s.eps)
+		r := kernel.RMSNorm(s.y.Data[i:i+d], s.x.Data[i:i+d], s.w.Data, s.eps)
+		if s.inv != nil {
+			s.inv[i/d] = r
+		}
 	}
 }
 
@@ -52,7 +55,7 @@ func (s *rmsNorm) backward(p *Pass) {
 			x := s.x.Data[i : i+d]
 			copy(dyw, dy[i:i+d])
 			kernel.Mul(dyw, s.w.Data)
-			r := 1 / float32(math.Sqrt(float64(kernel.SumSquares(x)/float32(d)+s.eps)))
+			r := s.inv[i/d]
 			mean := kernel.Dot(dyw, x) * r / float32(d)
 			kernel.Axpy(r, dyw, dx[i:i+d])
 			kernel.Axpy(-r*r*mean, x, dx[i:i+d])
@@ -64,9 +67,8 @@ func (s *rmsNorm) backward(p *Pass) {
 func (s *rmsNorm) backwardWeight(dy []float32, d int) {
 	g := s.w.Grad
 	for i := 0; i < len(dy); i += d {
-		x := s.x.Data[i : i+d]
-		r := 1 / float32(math.Sqrt(float64(kernel.SumSquares(x)/float32(d)+s.eps)))
-		for j, v := range x {
+		r := s.inv[i/d]
+		for j, v := range s.x.Data[i : i+d] {
 			g[j] += dy[i+j] * v * r
 		}
 	}

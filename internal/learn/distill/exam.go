@@ -111,11 +111,11 @@ func (r *run) examModel(ctx context.Context, items, all []task.Item, role string
 	r.state.enter(phase)
 	next, done := 0, len(items)-len(open)
 	r.tell(phase, done, len(items), "")
-	tokens, err := room(l.Form, open, func(it task.Item) teacher.Question { return r.question(role, it) })
+	_, err = room(l.Form, open, func(it task.Item) teacher.Question { return r.question(role, it) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", phase, err)
 	}
-	return l.Ask(ctx, r.bound, 1, tokens, func() (teacher.Question, bool) {
+	return l.Ask(ctx, r.bound, 1, func() (teacher.Question, bool) {
 		if next == len(open) {
 			return teacher.Question{}, false
 		}

@@ -138,7 +138,7 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 // askPart asks part, as many at a time as width says, until the budget ends, and returns what is left of it.
 func (r *run) askPart(ctx context.Context, l *teacher.Local, part []ask, width, tokens int, keep func(o ask, a teacher.Answer) error) (left []ask, err error) {
 	next := 0
-	err = l.Ask(ctx, r.bound, width, tokens, func() (teacher.Question, bool) {
+	err = l.Ask(ctx, r.bound, width, func() (teacher.Question, bool) {
 		if next == len(part) || r.over(teachShare) {
 			return teacher.Question{}, false
 		}

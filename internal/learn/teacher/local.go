@@ -13,6 +13,7 @@ import (
 	"os"
 	"time"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/lm/generate"
@@ -32,7 +33,7 @@ type Local struct {
 
 	engine *generate.Engine
 	vocab  *grammar.Vocabulary
-	pool   *par.Pool
+	worker *generate.Worker
 	file   *gguf.File
 }
 
@@ -68,12 +69,13 @@ func (l *Local) load(threads int) error {
 	if l.License, err = l.file.StringOr("general.license", ""); err != nil {
 		return err
 	}
-	l.pool = par.New(threads)
-	m, err := model.FromGGUF(l.file, model.LoadOptions{Pool: l.pool})
+	l.worker = generate.NewWorker(threads)
+	var m *model.Model
+	l.worker.Do(func(pool *par.Pool) { m, err = model.FromGGUF(l.file, model.LoadOptions{Pool: pool}) })
 	if err != nil {
 		return err
 	}
-	l.engine = generate.New(m, l.pool, !m.Float32)
+	l.engine = generate.New(l.worker, m, generate.Options{Cache: op.CacheBF16})
 	l.measure()
 	tokens := make([][]byte, l.Vocab)
 	var ends []int
@@ -107,11 +109,11 @@ func (l *Local) measure() {
 
 // Close gives everything back.
 func (l *Local) Close() {
+	if l.worker != nil {
+		l.worker.Close()
+	}
 	if l.engine != nil {
 		l.engine.Model.Close()
-	}
-	if l.pool != nil {
-		l.pool.Close()
 	}
 	l.file.Close()
 }
@@ -129,13 +131,15 @@ type Answer struct {
 // Ask answers what next gives, at most width questions at a time; each answer is bound by g unless that is nil. done
 // gets each answer with the number of its question, in the order in which they are complete. Answers do not depend
 // on width.
-func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens int, next func() (Question, bool), done func(i int, a Answer) error) error {
-	seqs := make([]*generate.Sequence, width)
-	for i := range seqs {
-		seqs[i] = l.engine.NewSequence(ctxTokens)
+func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width int, next func() (Question, bool), done func(i int, a Answer) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type ended struct {
+		i   int
+		res generate.Result
+		err error
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	results := make(chan ended, width)
 	sizes, shares, last := map[int]int{}, map[int]time.Duration{}, time.Now()
 	share := func() {
 		now := time.Now()
@@ -144,45 +148,64 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width, ctxTokens in
 		}
 		last = now
 	}
-	count := 0
-	err := l.engine.GenerateAll(ctx, seqs, func() (generate.Request, bool) {
-		q, ok := next()
-		if !ok {
-			return generate.Request{}, false
+	var failed error
+	for count, more := 0, true; ; {
+		for more && failed == nil && len(sizes) < width {
+			q, ok := next()
+			if more = ok; !ok {
+				break
+			}
+			prompt, err := l.Prompt(q)
+			if err != nil {
+				failed = err
+				break
+			}
+			share()
+			i := count
+			count++
+			sizes[i], shares[i] = len(prompt), 0
+			j := l.engine.Submit(ctx, l.request(q, prompt, g))
+			go func() {
+				res, err := j.Wait()
+				results <- ended{i, res, err}
+			}()
 		}
-		prompt, err := l.Prompt(q)
-		if err != nil {
-			cancel(err)
-			return generate.Request{}, false
+		if len(sizes) == 0 {
+			return failed
 		}
+		if failed != nil {
+			cancel()
+		}
+		r := <-results
 		share()
-		sizes[count], shares[count] = len(prompt), 0
-		count++
-		req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.Tok.IsEOG(int(id)) },
-			Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}}
-		if g != nil {
-			req.Mask = g.Start(l.vocab)
+		a := Answer{Text: l.text(r.res.Tokens), PromptTokens: sizes[r.i], CachedTokens: r.res.Reused, AnswerTokens: len(r.res.Tokens), Time: shares[r.i], Finish: r.res.Finish}
+		delete(sizes, r.i)
+		delete(shares, r.i)
+		switch {
+		case failed != nil:
+		case r.err != nil && ctx.Err() != nil:
+			failed = ctx.Err()
+		case r.err != nil:
+			failed = fmt.Errorf("question %d: %w", r.i+1, r.err)
+		default:
+			failed = done(r.i, a)
 		}
-		return req, true
-	}, func(i int, r generate.Result) {
-		share()
-		if r.Err != nil {
-			cancel(fmt.Errorf("question %d: %w", i+1, r.Err))
-			return
-		}
-		var text []byte
-		for _, id := range r.Tokens {
-			text = l.Tok.AppendToken(text, int(id))
-		}
-		a := Answer{Text: string(text), PromptTokens: sizes[i], CachedTokens: r.Reused, AnswerTokens: len(r.Tokens), Time: shares[i], Finish: r.Finish}
-		delete(sizes, i)
-		delete(shares, i)
-		if err := done(i, a); err != nil {
-			cancel(err)
-		}
-	})
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
 	}
-	return err
+}
+
+func (l *Local) request(q Question, prompt []int32, g *grammar.Grammar) generate.Request {
+	req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.Tok.IsEOG(int(id)) },
+		Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}}
+	if g != nil {
+		req.Mask = g.Start(l.vocab)
+	}
+	return req
+}
+
+func (l *Local) text(tokens []int32) string {
+	var text []byte
+	for _, id := range tokens {
+		text = l.Tok.AppendToken(text, int(id))
+	}
+	return string(text)
 }

@@ -1,13 +1,18 @@
-// Package generate turns a loaded model into token sequences: Engine is the model with its workers, Sequence one
-// timeline that can be extended, cut back and begun anew, Generate the loop that samples.
+// Package generate turns loaded models into token sequences, for many at once: an Engine is a model with its cache, a
+// Request a prompt to be answered, a Job the request at work, a Worker the one goroutine that computes for all engines.
 //
-// Callers hand over whole token prefixes; a Sequence computes only what it does not hold already. The package knows
-// token ids and never text. Open this file first, then loop.go and sampler.go.
+// Requests join and leave at any step. A prompt is computed a chunk at a time beside the tokens of others, and whatever
+// begins like an earlier prompt uses the keys and values that are there. None of that changes an answer: a request's
+// tokens are the same bits alone and in a crowd.
+//
+// The package knows token ids and never text. Open request.go first, then this file, schedule.go, timeline.go, prefix.go
+// and draft.go.
 package generate
 
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"retort/internal/compute/op"
 	"retort/internal/compute/par"
@@ -15,119 +20,156 @@ import (
 	"retort/internal/lm/model"
 )
 
-// prefillChunk is how many prompt tokens go through the model at a time: enough for full GEMM tiles, few enough
-// that a cancelled request ends soon and activations stay small.
-const prefillChunk = 512
+// Options of an Engine. The zero value is a usable one.
+type Options struct {
+	Cache      op.CacheType // how keys and values are kept; a model in float32 keeps them so in any case
+	CacheBytes int64        // of the keys and values of all requests together; 0 is room for four requests of Context tokens, in at most 2 GiB
+	Context    int          // tokens of a request at most, prompt and answer; 0 is the model's own
+	Slots      int          // requests that are computed at a time; 0 is defaultSlots
+	ID         string       // names the weights, for Save and Restore
+}
 
-// Engine is a model ready to answer. One goroutine at a time computes with it.
+const (
+	defaultSlots    = 16
+	defaultRequests = 4
+	defaultCache    = 2 << 30 // bytes; one request has room in any case
+)
+
+// Engine is a model ready to answer.
 type Engine struct {
 	Model *model.Model
 
-	run       *tensor.Run
-	halfCache bool
-	batch     op.Batch
-	pass      op.Pass // over batch
-	rows      []int   // whose logits are wanted
+	w     *Worker
+	o     Options
+	limit int // tokens of a timeline
+
+	run   *tensor.Run
+	batch op.Batch
+	pass  op.Pass // over batch
+	rows  []int   // whose logits are wanted
+	pages *model.CachePool
+	tree  tree
+	speed speed
+	keys  map[string]*queue
+	// active are the requests at work, in the order in which they joined.
+	active []*timeline
+	clock  func() time.Time
+	stats  Stats
+
+	arrived []*Job      // not in a queue yet
+	at      []*timeline // of the step, in the order of the batch
+	order   []*queue    // scratch: the queues by key
+	draft   []int32     // scratch: the last token and what is drafted behind it
+	allowed []uint64    // scratch: a mask
+	plain   []float32   // scratch: logits before a penalty
+
+	// What others hand over and look at, under w.mu.
+	inbox  []*Job
+	poked  bool // a request came, or its context ended
+	busy   bool // there is work left
+	closed bool
+	shown  Stats
 }
 
-// New returns an Engine over m with the workers of pool; halfCache keeps keys and values in bf16.
-func New(m *model.Model, pool *par.Pool, halfCache bool) *Engine {
-	e := &Engine{Model: m, run: tensor.NewRun(pool), halfCache: halfCache}
+// Stats is what an Engine is doing.
+type Stats struct {
+	Running, Waiting   int
+	Pages, FreePages   int // of the cache, op.Page positions each; what is kept for later prompts counts as free
+	PromptTokens       int64
+	ReusedTokens       int64 // of PromptTokens, those that were computed before
+	Decoded            int64
+	Drafted, Taken     int64
+	Preempted, Evicted int64
+	LongestMixed       time.Duration // of the steps that computed a prompt beside answers at work: the longest pause between two tokens
+}
+
+// New returns an Engine over m, which stays the caller's to close.
+func New(w *Worker, m *model.Model, o Options) *Engine {
+	if m.Float32 {
+		o.Cache = op.CacheF32
+	}
+	if o.Context <= 0 {
+		o.Context = m.Config.Context
+	}
+	if o.Slots <= 0 {
+		o.Slots = defaultSlots
+	}
+	if o.CacheBytes <= 0 {
+		one := int64(m.CacheBytes(o.Context, o.Cache))
+		o.CacheBytes = max(one, min(defaultRequests*one, defaultCache))
+	}
+	e := &Engine{Model: m, w: w, o: o, run: tensor.NewRun(w.pool), keys: map[string]*queue{}, clock: time.Now}
+	e.pages = m.NewCachePool(o.Cache, o.CacheBytes)
+	e.limit = min(o.Context, e.pages.Capacity()*op.Page)
 	e.pass.Run, e.pass.Batch = e.run, &e.batch
+	e.allowed = make([]uint64, (m.Config.Vocab+63)/64)
+	e.tree.init(e.pages)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.engines = append(w.engines[:len(w.engines):len(w.engines)], e)
 	return e
 }
 
+// Context returns how many tokens a request may have, prompt and answer together.
+func (e *Engine) Context() int { return e.limit }
+
 // Threads returns the number of workers.
-func (e *Engine) Threads() int { return e.run.Pool.Threads() }
+func (e *Engine) Threads() int { return e.w.Threads() }
 
-// Sequence is one timeline: tokens whose keys and values are computed. Its methods belong to one goroutine.
-type Sequence struct {
-	e      *Engine
-	cache  *model.KVCache
-	tokens []int32
-	limit  int
+// Stats returns what the engine did and does, as of the last step.
+func (e *Engine) Stats() Stats {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	return e.shown
 }
 
-// NewSequence returns an empty timeline of at most limit tokens.
-func (e *Engine) NewSequence(limit int) *Sequence {
-	return &Sequence{e: e, cache: e.Model.NewCache(e.halfCache), limit: limit}
+// Submit hands a request over and returns at once. What is wrong with it, Wait tells.
+func (e *Engine) Submit(ctx context.Context, req Request) *Job {
+	j := &Job{ctx: ctx, req: req, done: make(chan struct{}), submitted: e.clock()}
+	if err := e.check(req.Prompt); err != nil {
+		j.end(err)
+		return j
+	}
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	if e.closed || e.w.closed {
+		j.end(ErrClosed)
+		return j
+	}
+	e.inbox = append(e.inbox, j)
+	e.poke()
+	j.stop = context.AfterFunc(ctx, func() {
+		e.w.mu.Lock()
+		defer e.w.mu.Unlock()
+		e.poke()
+	})
+	return j
 }
 
-// Tokens returns what the timeline holds.
-func (s *Sequence) Tokens() []int32 { return s.tokens }
-
-// ContextError says that a timeline would grow beyond its limit.
-type ContextError struct{ Tokens, Limit int }
-
-func (e *ContextError) Error() string {
-	return fmt.Sprintf("generate: %d tokens do not fit a context of %d", e.Tokens, e.Limit)
+// poke has the worker look at e; the lock is held.
+func (e *Engine) poke() {
+	e.poked = true
+	e.w.work.Signal()
 }
 
-// Sync makes the timeline equal to tokens, computing only what follows their common prefix, and sets logits to
-// those of the last token, [V]. progress, if not nil, is told how many of the tokens are computed. It returns
-// how many were reused.
-func (s *Sequence) Sync(ctx context.Context, tokens []int32, logits []float32, progress func(done, total int)) (reused int, err error) {
-	if len(tokens) == 0 {
-		return 0, fmt.Errorf("generate: an empty prompt has no next token")
-	}
-	if len(tokens) > s.limit {
-		return 0, &ContextError{len(tokens), s.limit}
-	}
-	if err := s.e.check(tokens); err != nil {
-		return 0, err
-	}
-	n := min(commonPrefix(s.tokens, tokens), len(tokens)-1)
-	s.truncate(n)
-	for at := n; at < len(tokens); {
-		if err := ctx.Err(); err != nil {
-			return n, err
-		}
-		end := min(at+prefillChunk, len(tokens))
-		last := end == len(tokens)
-		s.e.begin()
-		s.e.add(s, tokens[at:end])
-		s.e.forward(last, logits)
-		at = end
-		if progress != nil {
-			progress(at, len(tokens))
-		}
-	}
-	return n, nil
+// Generate answers req: Submit and Wait.
+func (e *Engine) Generate(ctx context.Context, req Request) (Result, error) {
+	return e.Submit(ctx, req).Wait()
 }
 
-func (s *Sequence) truncate(n int) {
-	s.tokens = s.tokens[:n]
-	s.cache.Truncate(n)
-}
-
-// borrowMin is how many tokens longer another timeline's common prefix must be to be worth a copy of its cache.
-const borrowMin = 32
-
-// borrow copies the beginning of another timeline that has more in common with prompt than s itself.
-func (s *Sequence) borrow(others []*Sequence, prompt []int32) {
-	best, most := s, commonPrefix(s.tokens, prompt)+borrowMin
-	for _, o := range others {
-		if n := commonPrefix(o.tokens, prompt); n > most {
-			best, most = o, n
-		}
-	}
-	if best == s {
-		return
-	}
-	s.cache.CopyFrom(best.cache, most)
-	s.tokens = append(s.tokens[:0], best.tokens[:most]...)
-}
-
-func commonPrefix(a, b []int32) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-// check refuses ids that the model has no row for.
+// check refuses prompts that cannot be answered.
 func (e *Engine) check(tokens []int32) error {
+	if len(tokens) == 0 {
+		return fmt.Errorf("generate: an empty prompt has no next token")
+	}
+	if len(tokens) > e.limit {
+		return &ContextError{len(tokens), e.limit}
+	}
+	return e.checkIDs(tokens)
+}
+
+// checkIDs refuses ids that the model has no row for.
+func (e *Engine) checkIDs(tokens []int32) error {
 	for _, id := range tokens {
 		if id < 0 || int(id) >= e.Model.Config.Vocab {
 			return fmt.Errorf("generate: token id %d, want 0 to %d", id, e.Model.Config.Vocab-1)
@@ -136,81 +178,103 @@ func (e *Engine) check(tokens []int32) error {
 	return nil
 }
 
-// Step extends each timeline by one token as one batch and sets logits[i], [V], to those after it. A row's result
-// does not depend on the other timelines.
-func (e *Engine) Step(seqs []*Sequence, tokens []int32, logits [][]float32) error {
-	e.begin()
-	for i, s := range seqs {
-		if len(s.tokens) >= s.limit {
-			return &ContextError{len(s.tokens) + 1, s.limit}
-		}
-		e.add(s, tokens[i:i+1])
+// Close ends what is at work with ErrClosed and gives the cache back.
+func (e *Engine) Close() {
+	e.w.mu.Lock()
+	if e.closed {
+		e.w.mu.Unlock()
+		return
 	}
-	e.forward(true, logits...)
-	return nil
-}
-
-func (e *Engine) begin() {
-	e.batch.Tokens, e.batch.Pos, e.batch.Seqs = e.batch.Tokens[:0], e.batch.Pos[:0], e.batch.Seqs[:0]
-}
-
-// add appends tokens to the batch as the continuation of s.
-func (e *Engine) add(s *Sequence, tokens []int32) {
-	lo := len(e.batch.Tokens)
-	for i, id := range tokens {
-		e.batch.Tokens = append(e.batch.Tokens, id)
-		e.batch.Pos = append(e.batch.Pos, int32(len(s.tokens)+i))
-	}
-	e.batch.Seqs = append(e.batch.Seqs, op.Seq{Lo: lo, Hi: lo + len(tokens), Cache: s.cache})
-	s.tokens = append(s.tokens, tokens...)
-	s.cache.Len = len(s.tokens)
-}
-
-// forward runs the batch; if wanted, the logits of each sequence's last row are copied out.
-func (e *Engine) forward(wanted bool, logits ...[]float32) {
-	x := e.Model.Hidden(&e.pass)
-	if wanted {
-		e.rows = e.rows[:0]
-		for _, s := range e.batch.Seqs {
-			e.rows = append(e.rows, s.Hi-1)
+	e.closed = true
+	e.w.mu.Unlock()
+	e.w.Do(func(*par.Pool) {
+		e.w.mu.Lock()
+		e.receive()
+		for i, x := range e.w.engines {
+			if x == e {
+				e.w.engines = append(e.w.engines[:i:i], e.w.engines[i+1:]...)
+				break
+			}
 		}
-		z := op.Logits(&e.pass, x, e.Model.Head, e.rows)
-		for i := range e.rows {
-			copy(logits[i], z.Row(i))
+		e.w.mu.Unlock()
+		e.queueUp()
+		for _, t := range e.all() {
+			e.leave(t, ErrClosed)
 		}
-	}
-	e.run.Release(0)
+		e.tree.clear()
+		e.report()
+	})
 }
 
-// Score returns the logits of every row of tokens computed as one fresh sequence, handed to each in order:
-// perplexity, exams by likelihood. The slice is valid during the call.
+// Score returns the logits of every row of tokens computed as one fresh sequence, handed to each in order on the goroutine
+// that computes: perplexity, exams by likelihood. The slice is valid during the call. Other requests go on in between.
 func (e *Engine) Score(ctx context.Context, tokens []int32, each func(row int, logits []float32)) error {
-	if err := e.check(tokens); err != nil {
+	if err := e.checkIDs(tokens); err != nil {
 		return err
 	}
-	s := e.NewSequence(len(tokens))
-	for at := 0; at < len(tokens); at += prefillChunk {
+	const (
+		chunk = 512
+		slice = 128 // rows whose logits exist at once
+	)
+	pages := e.Model.NewCachePool(e.o.Cache, int64(e.Model.CacheBytes(len(tokens), e.o.Cache)))
+	cache := pages.NewCache()
+	for lo := 0; lo < len(tokens); lo += chunk {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		end := min(at+prefillChunk, len(tokens))
-		e.begin()
-		e.add(s, tokens[at:end])
-		x := e.Model.Hidden(&e.pass)
-		const slice = 128 // rows whose logits exist at once
-		for lo := 0; lo < end-at; lo += slice {
-			rows := make([]int, min(slice, end-at-lo))
-			for i := range rows {
-				rows[i] = lo + i
-			}
-			mark := e.run.Mark()
-			z := op.Logits(&e.pass, x, e.Model.Head, rows)
-			for i := range rows {
-				each(at+lo+i, z.Row(i))
-			}
-			e.run.Release(mark)
+		hi := min(lo+chunk, len(tokens))
+		for len(cache.Pages())*op.Page < hi {
+			cache.Append(pages.Take())
 		}
-		e.run.Release(0)
+		e.w.Do(func(*par.Pool) {
+			e.begin()
+			e.add(cache, lo, tokens[lo:hi], 0)
+			x := e.Model.Hidden(&e.pass)
+			for at := lo; at < hi; at += slice {
+				e.rows = e.rows[:0]
+				for row := at; row < min(at+slice, hi); row++ {
+					e.rows = append(e.rows, row-lo)
+				}
+				mark := e.run.Mark()
+				z := op.Logits(&e.pass, x, e.Model.Head, e.rows)
+				for i := range e.rows {
+					each(at+i, z.Row(i))
+				}
+				e.run.Release(mark)
+			}
+			e.run.Release(0)
+		})
+		cache.Len = hi
 	}
 	return nil
+}
+
+// forward runs the batch and returns the logits of e.rows, [len(rows), V], valid until release.
+func (e *Engine) forward() *tensor.Tensor {
+	x := e.Model.Hidden(&e.pass)
+	if len(e.rows) == 0 {
+		return nil
+	}
+	return op.Logits(&e.pass, x, e.Model.Head, e.rows)
+}
+
+func (e *Engine) release() { e.run.Release(0) }
+
+func (e *Engine) begin() {
+	e.batch.Tokens, e.batch.Pos, e.batch.Seqs, e.rows = e.batch.Tokens[:0], e.batch.Pos[:0], e.batch.Seqs[:0], e.rows[:0]
+}
+
+// add appends tokens to the batch, the first of them at position pos of the sequence that cache holds. The logits of the
+// last wanted rows are asked for.
+func (e *Engine) add(cache *model.KVCache, pos int, tokens []int32, wanted int) {
+	lo := len(e.batch.Tokens)
+	e.batch.Tokens = append(e.batch.Tokens, tokens...)
+	for i := range tokens {
+		e.batch.Pos = append(e.batch.Pos, int32(pos+i))
+	}
+	hi := lo + len(tokens)
+	e.batch.Seqs = append(e.batch.Seqs, op.Seq{Lo: lo, Hi: hi, Cache: cache})
+	for i := hi - wanted; i < hi; i++ {
+		e.rows = append(e.rows, i)
+	}
 }

@@ -1,7 +1,6 @@
 package generate
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"retort/internal/compute/op"
 )
 
 // tinyGolden is what an oracle script printed for one seed: the most likely tokens after its prompt with their
@@ -55,13 +56,9 @@ func (g *tinyGolden) check(t *testing.T) {
 	if sum := hex.EncodeToString(hash.Sum(nil)); sum != g.SHA256 {
 		t.Fatalf("the tensors made here have the hash %s, the script's %s", sum, g.SHA256)
 	}
-	e := load(t, writeGGUF(t, md, tensors), 2, false)
+	e := load(t, writeGGUF(t, md, tensors), 2, op.CacheF32)
 	prompt := []int32{1, 300, 400, 350, 270, 290, 333, 410}
-	logits := make([]float32, e.Model.Config.Vocab)
-	s := e.NewSequence(64)
-	if _, err := s.Sync(context.Background(), prompt, logits, nil); err != nil {
-		t.Fatal(err)
-	}
+	logits, _ := next(t, e, prompt)
 	p := softmax64(logits)
 	order := make([]int32, len(p))
 	for i := range order {
@@ -81,10 +78,7 @@ func (g *tinyGolden) check(t *testing.T) {
 			t.Errorf("probability of %d is %.6f, want %.6f", want.ID, p[want.ID], want.P)
 		}
 	}
-	res, err := s.Generate(context.Background(), Request{Prompt: prompt, Max: len(g.Greedy)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	res := answer(t, e, Request{Prompt: prompt, Max: len(g.Greedy)})
 	if !slices.Equal(res.Tokens, g.Greedy) {
 		t.Errorf("greedy %v, want %v", res.Tokens, g.Greedy)
 	}
@@ -122,25 +116,21 @@ var (
 
 func TestStoriesAsLlamaCpp(t *testing.T) {
 	for _, c := range []struct {
-		half bool
-		tol  float64
-	}{{false, probabilityTol}, {true, 1e-2}} { // keys and values of eight bits move logits of 10 by some hundredths
-		e := load(t, stories(t), 2, c.half)
-		s := e.NewSequence(256)
-		logits, _ := sync(t, s, storiesPrompt)
+		cache op.CacheType
+		tol   float64
+	}{{op.CacheF32, probabilityTol}, {op.CacheBF16, 1e-2}, {op.CacheQ8, 1e-2}} { // keys and values of eight bits move logits of 10 by some hundredths
+		e := load(t, stories(t), 2, c.cache)
+		logits, _ := next(t, e, storiesPrompt)
 		p := softmax64(logits)
 		for id, want := range storiesTop {
 			if d := math.Abs(p[id] - want); !(d <= c.tol) {
-				t.Errorf("half cache %v: probability of %d is %.8f, llama.cpp says %.8f", c.half, id, p[id], want)
+				t.Errorf("cache %v: probability of %d is %.8f, llama.cpp says %.8f", c.cache, id, p[id], want)
 			}
 		}
-		if c.half {
+		if c.cache != op.CacheF32 {
 			continue
 		}
-		res, err := s.Generate(context.Background(), Request{Prompt: storiesPrompt, Max: len(storiesGreedy)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		res := answer(t, e, Request{Prompt: storiesPrompt, Max: len(storiesGreedy)})
 		if !slices.Equal(res.Tokens, storiesGreedy) {
 			t.Errorf("greedy %v, llama.cpp says %v", res.Tokens, storiesGreedy)
 		}

@@ -8,8 +8,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/lm/model"
@@ -165,15 +167,57 @@ func tinyDeepSeek(seed uint32, lite bool) (map[string]gguf.Value, []ggufTensor) 
 	return md, ts
 }
 
-// load opens a model for answering.
-func load(t testing.TB, path string, threads int, halfCache bool) *Engine {
+// load opens a model for answering, with a cache of its own type.
+func load(t testing.TB, path string, threads int, cache op.CacheType) *Engine {
 	t.Helper()
-	pool := par.New(threads)
-	t.Cleanup(pool.Close)
-	m, err := model.Load(path, model.LoadOptions{Pool: pool})
+	return loadWith(t, path, threads, Options{Cache: cache})
+}
+
+func loadWith(t testing.TB, path string, threads int, o Options) *Engine {
+	t.Helper()
+	w := NewWorker(threads)
+	t.Cleanup(w.Close)
+	var m *model.Model
+	w.Do(func(pool *par.Pool) {
+		var err error
+		if m, err = model.Load(path, model.LoadOptions{Pool: pool}); err != nil {
+			t.Error(err)
+		}
+	})
+	if m == nil {
+		t.FailNow()
+	}
+	t.Cleanup(func() { m.Close() })
+	return newEngine(t, w, m, o)
+}
+
+// newEngine returns an engine that has computed nothing yet.
+func newEngine(t testing.TB, w *Worker, m *model.Model, o Options) *Engine {
+	m.Float32 = false // the cache is of the type that the test asks for
+	e := New(w, m, o)
+	t.Cleanup(e.Close)
+	return e
+}
+
+// newEngineOf is newEngine over the model of e, to be closed by the caller.
+func newEngineOf(e *Engine, o Options) *Engine { return New(e.w, e.Model, o) }
+
+// fresh returns an engine over the model of e that has computed nothing yet.
+func fresh(t testing.TB, e *Engine) *Engine { return newEngine(t, e.w, e.Model, e.o) }
+
+// answer answers req.
+func answer(t testing.TB, e *Engine, req Request) Result {
+	t.Helper()
+	res, err := e.Generate(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { m.Close() })
-	return New(m, pool, halfCache)
+	return res
+}
+
+// next returns the logits behind tokens, and how many of the tokens were computed before.
+func next(t testing.TB, e *Engine, tokens []int32) (logits []float32, reused int) {
+	t.Helper()
+	res := answer(t, e, Request{Prompt: tokens, Max: 1, Logits: func(_ int32, z []float32) { logits = slices.Clone(z) }})
+	return logits, res.Reused
 }

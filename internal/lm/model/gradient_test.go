@@ -161,7 +161,7 @@ func TestCacheIsNoCache(t *testing.T) {
 		}
 		want := slices.Clone(m.Logits(&op.Pass{Run: run, Batch: whole}, rows).Data)
 		run.Release(0)
-		cache := m.NewCache(false)
+		cache := newCache(m, op.CacheF32, len(tokens))
 		for lo := 0; lo < len(tokens); {
 			hi := min(lo+1+lo%4, len(tokens))
 			got := m.Logits(&op.Pass{Run: run, Batch: batch(tokens[lo:hi], lo, cache)}, rows[:hi-lo]).Data

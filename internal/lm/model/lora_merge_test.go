@@ -156,7 +156,7 @@ func TestLoRAOverSplitLatent(t *testing.T) {
 	run, b := newRun(t), data.Pack(g.examples())
 	cached := func(m *model.Model) []float32 { // the absorbed form
 		n := len(g.Sequences[0].Tokens)
-		batch := &op.Batch{Tokens: g.Sequences[0].Tokens, Seqs: []op.Seq{{Hi: n, Cache: m.NewCache(false)}}}
+		batch := &op.Batch{Tokens: g.Sequences[0].Tokens, Seqs: []op.Seq{{Hi: n, Cache: model.NewCacheOf(m, op.CacheF32, n)}}}
 		for i := range n {
 			batch.Pos = append(batch.Pos, int32(i))
 		}

@@ -40,7 +40,7 @@ func (f *file) function(name, requires, result string, args ...string) {
 	for _, a := range args {
 		_, typ, _ := strings.Cut(a, " ")
 		switch typ {
-		case "[]float32", "[]uint16":
+		case "[]float32", "[]uint16", "[]int8":
 			place(24, 8)
 		case "uint32", "float32":
 			place(4, 4)

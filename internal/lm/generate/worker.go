@@ -1,0 +1,115 @@
+package generate
+
+import (
+	"errors"
+	"sync"
+
+	"retort/internal/compute/par"
+)
+
+// ErrClosed is the error of requests that an Engine or its Worker no longer answers.
+var ErrClosed = errors.New("generate: the model was closed")
+
+// Worker is the one goroutine of a process that computes. It owns the pool of workers and gives each Engine that has
+// something to do a step in turn, so any number of models share a machine and none of them needs a lock while it computes.
+type Worker struct {
+	pool *par.Pool
+
+	mu      sync.Mutex
+	work    sync.Cond // something was put in
+	engines []*Engine
+	calls   []func()
+	turn    int // of engines
+	closed  bool
+	ended   chan struct{}
+}
+
+// NewWorker starts the goroutine, with a pool of threads workers.
+func NewWorker(threads int) *Worker {
+	w := &Worker{pool: par.New(threads), ended: make(chan struct{})}
+	w.work.L = &w.mu
+	go w.serve()
+	return w
+}
+
+// Threads returns the number of workers.
+func (w *Worker) Threads() int { return w.pool.Threads() }
+
+// Do runs f between two steps and returns when it is done: loading a model, measuring. A panic of f is the caller's. After
+// Close, f runs at once.
+func (w *Worker) Do(f func(pool *par.Pool)) {
+	done := make(chan any, 1)
+	call := func() {
+		defer func() { done <- recover() }()
+		f(w.pool)
+	}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		<-w.ended
+		call()
+	} else {
+		w.calls = append(w.calls, call)
+		w.work.Signal()
+		w.mu.Unlock()
+	}
+	if failure := <-done; failure != nil {
+		panic(failure)
+	}
+}
+
+// Close ends the goroutine and the pool. Engines that are still open end their requests with ErrClosed.
+func (w *Worker) Close() {
+	w.mu.Lock()
+	engines := w.engines
+	w.mu.Unlock()
+	for _, e := range engines {
+		e.Close()
+	}
+	w.mu.Lock()
+	w.closed = true
+	w.work.Signal()
+	w.mu.Unlock()
+	<-w.ended
+	w.pool.Close()
+}
+
+func (w *Worker) serve() {
+	defer close(w.ended)
+	for {
+		calls, e, ok := w.next()
+		if !ok {
+			return
+		}
+		for _, f := range calls {
+			f()
+		}
+		if e != nil {
+			e.step()
+		}
+	}
+}
+
+// next waits for something to do: calls, and the engine whose turn it is, or nil. It is not ok when all is over.
+func (w *Worker) next() (calls []func(), e *Engine, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for range w.engines {
+			w.turn = (w.turn + 1) % len(w.engines)
+			if x := w.engines[w.turn]; x.busy || x.poked {
+				e = x
+				x.receive()
+				break
+			}
+		}
+		calls, w.calls = w.calls, nil
+		switch {
+		case e != nil || len(calls) > 0:
+			return calls, e, true
+		case w.closed:
+			return nil, nil, false
+		}
+		w.work.Wait()
+	}
+}
