@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"retort/internal/compute/op"
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
@@ -348,9 +349,9 @@ func stretch(t *testing.T, folder string, keys map[string]any) {
 // scores returns the logits of a model on a text of 300 tokens, in float32.
 func scores(t *testing.T, path string) []float32 {
 	t.Helper()
-	pool := par.New(1)
-	defer pool.Close()
-	m, err := model.Load(path, model.LoadOptions{Pool: pool})
+	w := generate.NewWorker(1)
+	defer w.Close()
+	m, err := model.Load(path, model.LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +361,7 @@ func scores(t *testing.T, path string) []float32 {
 		tokens = append(tokens, 259+i*37%41)
 	}
 	var all []float32
-	if err := generate.New(m, pool, false).Score(context.Background(), tokens, func(_ int, logits []float32) { all = append(all, logits...) }); err != nil {
+	if err := generate.New(w, m, generate.Options{Cache: op.CacheF32}).Score(context.Background(), tokens, func(_ int, logits []float32) { all = append(all, logits...) }); err != nil {
 		t.Fatal(err)
 	}
 	return all

@@ -64,7 +64,7 @@ func byteLevel() map[rune]byte {
 func BenchmarkNewVocabulary(b *testing.B) {
 	v := deepseekVocabulary(b)
 	for b.Loop() {
-		NewVocabulary(v.tokens, v.eos)
+		NewVocabulary(v.tokens, []int{int(v.eos[0])})
 	}
 }
 

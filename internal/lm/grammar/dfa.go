@@ -63,6 +63,7 @@ func text(s string) *expr {
 	return e
 }
 
+// An nfaNode consumes a code point of set, if that is not nil, or goes by eps.
 type nfaNode struct {
 	set []span
 	to  int32
@@ -121,7 +122,11 @@ func (a *nfa) repeat(e *expr, next int32) int32 {
 	} else {
 		done := next
 		for range e.max - e.min {
-			next = a.add(nfaNode{eps: []int32{a.build(sub, next), done}})
+			if sub.op == opSet { // one node for both ways
+				next = a.add(nfaNode{set: sub.set, to: next, eps: []int32{done}})
+			} else {
+				next = a.add(nfaNode{eps: []int32{a.build(sub, next), done}})
+			}
 			if a.err != nil {
 				return 0
 			}
@@ -276,12 +281,7 @@ func (d *dfa) addEdge(from int32, lo, hi rune, to int32) {
 
 // trim drops the edges into states from which nothing is accepted.
 func (d *dfa) trim() *dfa {
-	users := make([][]int32, len(d.edges))
-	for s, es := range d.edges {
-		for _, e := range es {
-			users[e.to] = append(users[e.to], int32(s))
-		}
-	}
+	users := d.users()
 	alive := make([]bool, len(d.edges))
 	var work []int32
 	for s, ok := range d.accept {
@@ -346,33 +346,37 @@ func intersect(a, b *dfa, left *budget) (*dfa, error) {
 	return out.trim(), nil
 }
 
-// shortest is the least number of code points of what a non-empty dfa accepts.
-func (d *dfa) shortest() int {
-	seen := make([]bool, len(d.edges))
-	seen[0] = true
-	for length, level := 0, []int32{0}; ; length++ {
-		var next []int32
-		for _, s := range level {
-			if d.accept[s] {
-				return length
-			}
-			for _, e := range d.edges[s] {
-				if !seen[e.to] {
-					seen[e.to] = true
-					next = append(next, e.to)
-				}
+// shortest is, for each state, the least number of code points until it accepts; unbounded where it never does.
+func (d *dfa) shortest() []int32 {
+	users := d.users()
+	least := make([]int32, len(d.edges))
+	var level []int32
+	for s := range least {
+		least[s] = unbounded
+		if d.accept[s] {
+			least[s] = 0
+			level = append(level, int32(s))
+		}
+	}
+	for len(level) > 0 { // in ascending order
+		s := level[0]
+		level = level[1:]
+		for _, u := range users[s] {
+			if least[u] == unbounded {
+				least[u] = least[s] + 1
+				level = append(level, u)
 			}
 		}
-		level = next
 	}
+	return least
 }
 
-// longest is the greatest number of code points, unbounded where there is a cycle.
-func (d *dfa) longest() int {
+// longest is, for each state, the greatest number of code points until it accepts, unbounded where there is a cycle.
+func (d *dfa) longest() []int32 {
 	const onPath = -1
-	known := make([]int, len(d.edges)) // one more than the longest way to go; 0: not visited
-	var visit func(s int32) int
-	visit = func(s int32) int {
+	known := make([]int32, len(d.edges)) // one more than the longest way to go; 0: not visited
+	var visit func(s int32) int32
+	visit = func(s int32) int32 {
 		if known[s] == onPath {
 			return unbounded
 		}
@@ -380,7 +384,7 @@ func (d *dfa) longest() int {
 			return known[s]
 		}
 		known[s] = onPath
-		most := 1
+		most := int32(1)
 		for _, e := range d.edges[s] {
 			if to := visit(e.to); to == unbounded || most == unbounded {
 				most = unbounded
@@ -391,10 +395,26 @@ func (d *dfa) longest() int {
 		known[s] = most
 		return most
 	}
-	if most := visit(0); most < unbounded {
-		return most - 1
+	for s := range known {
+		visit(int32(s))
 	}
-	return unbounded
+	for s, most := range known {
+		if most < unbounded {
+			known[s] = most - 1
+		}
+	}
+	return known
+}
+
+// users lists, for each state, those with an edge to it.
+func (d *dfa) users() [][]int32 {
+	users := make([][]int32, len(d.edges))
+	for s, es := range d.edges {
+		for _, e := range es {
+			users[e.to] = append(users[e.to], int32(s))
+		}
+	}
+	return users
 }
 
 func (d *dfa) match(s string) bool {

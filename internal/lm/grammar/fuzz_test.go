@@ -17,6 +17,8 @@ func FuzzCompile(f *testing.F) {
 	f.Add([]byte(`{"pattern": "^(?<n>[^\\p{L}\\u{1F600}-\\u{1F64F}]|\\cA\\x41){0,3}?$", "maxLength": 2}`))
 	f.Add([]byte(`{"enum": ["", "a", "aa", 1e5, -0, {"a": []}], "allOf": [true]}`))
 	f.Add([]byte(`{"oneOf": [{"const": 1}, {"anyOf": [{"$ref": "#/oneOf/0"}, {"minimum": 2, "type": "integer"}]}]}`))
+	f.Add([]byte("\ufeff" + `{"properties": {"$id": {"const": "\ud83d\ude00"}, "b": {"$ref": "#/properties/$id"}}, "additionalProperties": true}`))
+	f.Add([]byte(`{"pattern": "^(ab|c{3}){0,5000}$", "minLength": 7, "maxLength": 100000}`))
 	v := byteVocabulary(`", "`, `": `, `é`)
 	f.Fuzz(func(t *testing.T, schema []byte) {
 		begin := time.Now()
@@ -67,7 +69,7 @@ func FuzzAccept(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if style := v.json(); !accepts(g, style) && !strings.ContainsAny(style, "eE") && strings.Count(style, "[")+strings.Count(style, "{") < 50 {
+		if style := v.json(); !accepts(g, style) && !strings.ContainsAny(style, "eE") && !manyDigits.MatchString(style) && strings.Count(style, "[")+strings.Count(style, "{") < 50 {
 			t.Fatalf("refused %q", style)
 		}
 	})

@@ -14,30 +14,8 @@ const (
 	maxStateBytes = 64 << 20
 )
 
-// maxConfigs bounds the places in which one text may stand at the same time. Where there are more, the others are
-// given up: what is still admitted is admitted by the schema and can end, but not all that the schema admits is. Only
-// alternatives that stay ambiguous through recursion and objects of a thousand optional members get there.
-const maxConfigs = 1 << 10
-
-// A frame is one entry of a stack: a call or a loop that is under way. Equal stacks are one pointer.
-type frame struct {
-	parent *frame
-	node   int32
-	count  int32 // rounds of the loop that are complete
-	depth  int32 // frames including this one
-	id     int32 // from 1, in order of making
-}
-
-type frameKey struct{ parent, node, count int32 }
-
-func (f *frame) number() int32 {
-	if f == nil {
-		return 0
-	}
-	return f.id
-}
-
-// A config is one place where a text may stand: a plain node, and the calls and loops around it.
+// A config is one place where a text may stand: a plain node, and the calls and loops around it. A state has no two
+// with the same node and the same node and count of the stack's top.
 type config struct {
 	node  int32
 	stack *frame
@@ -51,8 +29,10 @@ type state struct {
 	next    []*state // by class of byte; nil: not known yet
 	text    *frame   // the loop, if the state is before a character of a free string and nowhere else
 
+	near         *state   // what has the same mask and stands for it; nil: not known yet
 	mask         []uint64 // nil: not known
-	stuck        bool     // mask is empty
+	allowed      int      // tokens in mask
+	single       int      // the token, if allowed is 1
 	older, newer *state   // in the machine's list of states with masks
 }
 
@@ -65,9 +45,9 @@ type machine struct {
 	epoch  int // how often all states were forgotten
 	start  *state
 	dead   *state
-	frames map[frameKey]*frame
 	states map[string]*state
-	bytes  int // of states and frames, about
+	bytes  int // of states, about
+	stacks
 
 	maskBytes      int
 	oldest, newest *state
@@ -93,43 +73,31 @@ func newMachine(p *program, v *Vocabulary) *machine {
 // forget drops all states. Matchers notice by the epoch and find their state again from its configs.
 func (m *machine) forget() {
 	m.epoch++
-	m.frames, m.states, m.bytes = map[frameKey]*frame{}, map[string]*state{}, 0
+	m.stacks, m.states, m.bytes = newStacks(), map[string]*state{}, 0
 	m.oldest, m.newest, m.maskBytes = nil, nil, 0
-	m.enter(m.program.start, nil)
+	m.enter(m.program.start, m.bottom)
 	m.start = m.intern()
 }
+
+// full tells whether states have outgrown their bound.
+func (m *machine) full() bool { return m.bytes+m.stacks.bytes > m.maxState }
 
 // adopt returns the state, in this epoch, with the configs of one of an earlier epoch.
 func (m *machine) adopt(s *state) *state {
 	if s == m.dead {
 		return s
 	}
+	return m.rebuilt(s, func(f *frame) int32 { return f.count })
+}
+
+// rebuilt is the state with the configs of another, their frames' counts changed by a rule.
+func (m *machine) rebuilt(s *state, count func(*frame) int32) *state {
+	done := map[*frame]*frame{}
 	for _, c := range s.configs {
-		m.set = append(m.set, config{c.node, m.adoptFrame(c.stack)})
+		m.set = append(m.set, config{c.node, m.rebuild(c.stack, done, count)})
 	}
 	m.accept = s.accept
 	return m.intern()
-}
-
-func (m *machine) adoptFrame(f *frame) *frame {
-	if f == nil {
-		return nil
-	}
-	return m.push(f.node, f.count, m.adoptFrame(f.parent))
-}
-
-func (m *machine) push(node, count int32, parent *frame) *frame {
-	key := frameKey{parent.number(), node, count}
-	if f, ok := m.frames[key]; ok {
-		return f
-	}
-	f := &frame{parent: parent, node: node, count: count, depth: 1, id: int32(len(m.frames) + 1)}
-	if parent != nil {
-		f.depth = parent.depth + 1
-	}
-	m.frames[key] = f
-	m.bytes += 96
-	return f
 }
 
 // step returns the state behind byte b, or dead.
@@ -163,19 +131,24 @@ func (m *machine) enter(n int32, stack *frame) {
 	for len(m.work) > 0 {
 		c := m.work[len(m.work)-1]
 		m.work = m.work[:len(m.work)-1]
-		depth := int32(0)
-		if c.stack != nil {
-			depth = c.stack.depth
-		}
-		if m.program.need[c.node] > maxStack-depth {
+		if !m.program.fits(c) {
 			continue
 		}
-		if _, ok := m.seen[c]; ok || len(m.set) == maxConfigs {
+		if _, ok := m.seen[c]; ok {
 			continue
 		}
 		m.seen[c] = struct{}{}
 		m.visit(c)
 	}
+}
+
+// fits tells whether the text can end once it stands at c.
+func (p *program) fits(c config) bool {
+	if p.need[c.node] > maxStack-c.stack.depth {
+		return false
+	}
+	n := &p.nodes[c.node]
+	return n.kind != tick || p.counted(c.stack).reaches(n.state, c.stack.count+1)
 }
 
 func (m *machine) visit(c config) {
@@ -191,35 +164,54 @@ func (m *machine) visit(c config) {
 	case call:
 		stack := c.stack
 		if n.next != end { // nothing left to do behind the call: no frame, so that recursion on the right costs no stack
-			stack = m.push(c.node, 0, stack)
+			stack = m.push(c.node, 0, m.alone(stack))
 		}
 		m.work = append(m.work, config{m.program.rules[n.rule], stack})
 	case loop:
-		m.round(c.node, 0, c.stack)
-	case final:
+		m.round(c.node, 0, m.alone(c.stack))
+	case counter:
+		m.work = append(m.work, config{m.program.rules[n.rule], m.push(c.node, 0, m.alone(c.stack))})
+	case tick:
 		f := c.stack
-		if f == nil {
-			m.accept = true
-		} else if around := &m.program.nodes[f.node]; around.kind == loop {
-			m.round(f.node, f.count+1, f.parent)
-		} else {
-			m.work = append(m.work, config{around.next, f.parent})
-		}
+		m.work = append(m.work, config{n.next, m.push(f.node, m.program.counted(f).after(f.count), f.parents)})
+	case final:
+		m.leave(c.stack)
+	}
+}
+
+// leave returns from a rule to the frame that called it.
+func (m *machine) leave(f *frame) {
+	if f == m.bottom {
+		m.accept = true
+		return
+	}
+	n := &m.program.nodes[f.node]
+	switch {
+	case n.kind == loop:
+		m.round(f.node, f.count+1, f.parents)
+	case n.kind == call || f.count >= n.min:
+		m.goOn(n.next, f.parents)
+	}
+}
+
+func (m *machine) goOn(node int32, parents *links) {
+	for _, p := range parents.frames {
+		m.work = append(m.work, config{node, p})
 	}
 }
 
 // round decides, count rounds of a loop being complete, on one more and on going on. Without an upper bound, rounds
 // beyond the lower one are not counted.
-func (m *machine) round(loop, count int32, stack *frame) {
+func (m *machine) round(loop, count int32, parents *links) {
 	n := &m.program.nodes[loop]
 	if n.max == unbounded {
 		count = min(count, n.min)
 	}
 	if count >= n.min {
-		m.work = append(m.work, config{n.next, stack})
+		m.goOn(n.next, parents)
 	}
 	if count < n.max {
-		m.work = append(m.work, config{m.program.rules[n.rule], m.push(loop, count, stack)})
+		m.work = append(m.work, config{m.program.rules[n.rule], m.push(loop, count, parents)})
 	}
 }
 
@@ -228,22 +220,12 @@ func (m *machine) intern() *state {
 	if len(m.seen) > 0 {
 		clear(m.seen)
 	}
-	set, accept := m.set, m.accept
+	set, accept := m.merged(m.set), m.accept
 	m.set, m.accept = m.set[:0], false
 	if len(set) == 0 && !accept {
 		return m.dead
 	}
-	slices.SortFunc(set, func(a, b config) int {
-		return cmp.Or(cmp.Compare(a.node, b.node), cmp.Compare(a.stack.number(), b.stack.number()))
-	})
-	m.key = m.key[:0]
-	if accept {
-		m.key = append(m.key, 1)
-	}
-	for _, c := range set {
-		m.key = binary.LittleEndian.AppendUint32(m.key, uint32(c.node))
-		m.key = binary.LittleEndian.AppendUint32(m.key, uint32(c.stack.number()))
-	}
+	m.key = appendKey(m.key[:0], set, accept)
 	if s, ok := m.states[string(m.key)]; ok {
 		return s
 	}
@@ -254,25 +236,64 @@ func (m *machine) intern() *state {
 	return s
 }
 
+func appendKey(key []byte, set []config, accept bool) []byte {
+	if accept {
+		key = append(key, 1)
+	}
+	for _, c := range set {
+		key = binary.LittleEndian.AppendUint32(key, uint32(c.node))
+		key = binary.LittleEndian.AppendUint32(key, uint32(c.stack.id))
+	}
+	return key
+}
+
+// merged sorts configs and joins those that differ only in what lies below the top of the stack.
+func (m *machine) merged(set []config) []config {
+	order := func(a, b config) int {
+		return cmp.Or(cmp.Compare(a.node, b.node), compareFrames(a.stack, b.stack))
+	}
+	slices.SortFunc(set, order)
+	out := set[:0]
+	for _, c := range set {
+		if n := len(out); n > 0 && order(out[n-1], c) == 0 {
+			out[n-1].stack = m.merge(out[n-1].stack, c.stack)
+		} else {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // textLoop recognises free text: the begin of a character within a loop of characters and, once the lower bound is
 // reached, the closing quote.
 func (m *machine) textLoop(s *state) *frame {
 	p := m.program
-	if p.chars < 0 || s.accept || len(s.configs) == 0 || len(s.configs) > 2 {
+	if p.chars < 0 || s.accept {
 		return nil
 	}
-	for i, c := range s.configs {
-		if c.node != p.rules[p.chars] || c.stack == nil {
-			continue
-		}
-		n := &p.nodes[c.stack.node]
-		if n.kind != loop || n.rule != p.chars || (c.stack.count >= n.min) != (len(s.configs) == 2) {
-			return nil
-		}
-		if len(s.configs) == 2 && s.configs[1-i] != (config{n.next, c.stack.parent}) {
-			return nil
-		}
-		return c.stack
+	i := slices.IndexFunc(s.configs, func(c config) bool { return c.node == p.rules[p.chars] })
+	if i < 0 || s.configs[i].stack == m.bottom {
+		return nil
 	}
-	return nil
+	f := s.configs[i].stack
+	n := &p.nodes[f.node]
+	if n.kind != loop || n.rule != p.chars {
+		return nil
+	}
+	var behind []*frame // configs at the closing quote, in the order of frames
+	if f.count >= n.min {
+		behind = f.parents.frames
+	}
+	if len(s.configs) != 1+len(behind) {
+		return nil
+	}
+	for at, parent := range behind {
+		if at >= i {
+			at++
+		}
+		if s.configs[at] != (config{n.next, parent}) {
+			return nil
+		}
+	}
+	return f
 }

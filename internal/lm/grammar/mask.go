@@ -1,30 +1,72 @@
 package grammar
 
-import "sort"
+import (
+	"math/bits"
+	"sort"
+)
 
-// maskOf returns the mask of a state, from memory or made now.
-func (m *machine) maskOf(s *state) []uint64 {
+// maskOf returns the state, which may have been found anew, whose mask is that of s.
+func (m *machine) maskOf(s *state) *state {
+	if s.near == nil {
+		s.near = m.nearest(s)
+	}
+	s = s.near
 	if s.mask != nil {
 		m.touch(s)
-		return s.mask
+		return s
 	}
-	s.mask = make([]uint64, m.vocab.Words())
+	mask, epoch := make([]uint64, m.vocab.Words()), m.epoch
 	if s.text != nil {
-		m.textMask(s.mask, s.text)
+		m.textMask(mask, s.text)
 	} else {
-		m.walk(s.mask, 0, s)
+		m.walk(mask, 0, s)
 	}
 	if s.accept {
-		for _, id := range m.vocab.eos {
-			s.mask[id>>6] |= 1 << (id & 63)
+		setBits(mask, m.vocab.eos)
+	}
+	if m.epoch != epoch {
+		s = m.adopt(s)
+	}
+	s.near, s.mask, s.allowed, s.single = s, mask, 0, 0
+	for i, word := range mask {
+		if word != 0 {
+			s.allowed += bits.OnesCount64(word)
+			s.single = 64*i + bits.TrailingZeros64(word)
 		}
 	}
-	s.stuck = true
-	for _, word := range s.mask {
-		s.stuck = s.stuck && word == 0
-	}
 	m.remember(s)
-	return s.mask
+	return s
+}
+
+// nearest is the state that has the same mask as s and the least counts: a bound that no token comes near decides
+// nothing, so that all characters of a long string, and all items of a long array, share masks.
+func (m *machine) nearest(s *state) *state {
+	if s == m.dead {
+		return s
+	}
+	return m.rebuilt(s, m.nearCount)
+}
+
+// nearCount is the least count that is the same to all tokens. A token completes at most a round, or a character, for
+// each of its bytes.
+func (m *machine) nearCount(f *frame) int32 {
+	n := &m.program.nodes[f.node]
+	below, above := int64(0), int64(0)
+	switch n.kind {
+	case call:
+		return f.count
+	case counter:
+		l := m.program.counted(f)
+		below, above = int64(l.below), int64(l.above)
+	}
+	reach := int64(m.vocab.depth)
+	switch {
+	case f.count < n.min && int64(n.min-f.count) > reach+below:
+		return 0
+	case f.count >= n.min && (n.max == unbounded || int64(n.max-f.count) > reach+above):
+		return n.min
+	}
+	return f.count
 }
 
 // walk sets the tokens below trie node top, whose prefix led to state s.
@@ -40,6 +82,13 @@ func (m *machine) walk(mask []uint64, top int32, s *state) {
 			to = from.next[class[t.last]]
 		}
 		if to == nil {
+			if m.full() { // in the middle of a mask too: what is still to be walked is all that is kept
+				m.forget()
+				for d := v.nodes[top].depth; d < t.depth; d++ {
+					prefix[d] = m.adopt(prefix[d])
+				}
+				from = prefix[t.depth-1]
+			}
 			to = m.step(from, t.last)
 		}
 		if to == m.dead {
@@ -48,9 +97,7 @@ func (m *machine) walk(mask []uint64, top int32, s *state) {
 		}
 		prefix[t.depth] = to
 		n++
-		for _, id := range v.ids[t.ids:v.nodes[n].ids] {
-			mask[id>>6] |= 1 << (id & 63)
-		}
+		setBits(mask, v.ids[t.ids:v.nodes[n].ids])
 	}
 }
 
@@ -66,11 +113,16 @@ func (m *machine) textMask(mask []uint64, f *frame) {
 	if i := sort.Search(len(inside.counts), func(i int) bool { return inside.counts[i] > most }); i > 0 {
 		copy(mask, inside.inner[i-1])
 	}
-	m.enter(n.next, f.parent)
-	after := m.step(m.intern(), '"')
+	for _, p := range f.parents.frames {
+		m.enter(n.next, p)
+	}
+	after, epoch := m.step(m.intern(), '"'), m.epoch
 	for _, e := range inside.exits {
 		if e.chars >= least && e.chars <= most {
 			setBits(mask, m.vocab.at(e.node))
+			if m.epoch != epoch {
+				after, epoch = m.adopt(after), m.epoch
+			}
 			m.walk(mask, e.node, after)
 		}
 	}

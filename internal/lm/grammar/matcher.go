@@ -3,6 +3,7 @@ package grammar
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // ErrStuck is returned by Mask where the text may neither end nor go on: the vocabulary lacks the bytes that
@@ -41,17 +42,27 @@ func (m *Matcher) Reset() {
 	m.state, m.epoch, m.ended = m.machine.start, m.machine.epoch, false
 }
 
-// Clone returns a matcher at the same place that goes its own way.
+// Clone returns a matcher at the same place that goes its own way. It copies a few words: to try a draft, let a clone
+// accept its tokens; where it refuses one, that is where the draft ends. What the clone found out, m finds known.
 func (m *Matcher) Clone() *Matcher {
 	clone := *m
 	return &clone
+}
+
+// Set goes to the place of another matcher of the same grammar and vocabulary, as Clone without the allocation: back
+// from a draft, or forward to where it was accepted.
+func (m *Matcher) Set(to *Matcher) {
+	if m.machine != to.machine {
+		panic("grammar: Set: matchers of different grammars or vocabularies")
+	}
+	*m = *to
 }
 
 // lock takes the machine for one operation. States beyond their bound are forgotten here, between operations.
 func (m *Matcher) lock() *machine {
 	x := m.machine
 	x.mu.Lock()
-	if x.bytes > x.maxState {
+	if x.full() {
 		x.forget()
 	}
 	if m.epoch != x.epoch {
@@ -73,11 +84,24 @@ func (m *Matcher) Mask(dst []uint64) error {
 		clear(dst)
 		return ErrStuck
 	}
-	copy(dst, x.maskOf(m.state))
-	if m.state.stuck {
+	s := x.maskOf(m.state)
+	copy(dst, s.mask)
+	if s.allowed == 0 {
 		return ErrStuck
 	}
 	return nil
+}
+
+// Single returns the one token that may come next, if Mask would allow exactly one. It costs what Mask costs, a copy
+// less.
+func (m *Matcher) Single() (id int, ok bool) {
+	x := m.lock()
+	defer x.mu.Unlock()
+	if m.ended {
+		return 0, false
+	}
+	s := x.maskOf(m.state)
+	return s.single, s.allowed == 1
 }
 
 // Accept appends a token to the text. A token that Mask does not allow is an error and changes nothing.
@@ -89,14 +113,12 @@ func (m *Matcher) Accept(id int) error {
 	if m.ended {
 		return fmt.Errorf("grammar: token %d behind the end of the text", id)
 	}
-	for _, eos := range v.eos {
-		if id == eos {
-			if !m.state.accept {
-				return fmt.Errorf("grammar: end of text, token %d, before the text is complete", id)
-			}
-			m.ended = true
-			return nil
+	if slices.Contains(v.eos, int32(id)) {
+		if !m.state.accept {
+			return fmt.Errorf("grammar: end of text, token %d, before the text is complete", id)
 		}
+		m.ended = true
+		return nil
 	}
 	if len(v.tokens[id]) == 0 {
 		return fmt.Errorf("grammar: token %d is a control token", id)
@@ -131,41 +153,38 @@ func (m *Matcher) Done() bool {
 	return m.ended || m.state.accept && len(m.state.configs) == 0
 }
 
-// Forced returns the bytes that come next whatever the model says, up to the first choice; nil where there is one
-// at once. The caller tokenizes them, and may have to step back a token so that the split is the one the model knows.
+// Forced returns the bytes that come next whatever the model says, up to the first choice or place where the text may
+// end, at most maxForced at a time; nil where there is a choice at once. It may begin and end inside of a character. The
+// caller tokenizes them, and may have to step back a token so that the split is the one the model knows: a token that
+// goes beyond the forced bytes is allowed too. Where nothing is forced it costs a look at the edges of the state and no
+// allocation; else a step for each byte, which is remembered, and the answer.
 func (m *Matcher) Forced() []byte {
 	x := m.lock()
 	defer x.mu.Unlock()
 	var out []byte
-	s := m.state
-	for len(out) < maxForced && !m.ended && !s.accept {
+	for s := m.state; len(out) < maxForced && !m.ended && !s.accept; {
 		b, only := x.only(s)
 		if !only {
 			break
 		}
-		to := x.step(s, b)
-		if to == x.dead {
-			break
-		}
 		out = append(out, b)
-		s = to
+		s = x.step(s, b)
 	}
 	return out
 }
 
 // only returns the byte that alone may follow, if there is one.
 func (m *machine) only(s *state) (b byte, only bool) {
-	found := false
 	for _, c := range s.configs {
 		for _, e := range m.program.nodes[c.node].edges {
-			if m.program.need[e.to] == unbounded {
+			if !m.program.fits(config{e.to, c.stack}) {
 				continue
 			}
-			if e.lo != e.hi || found && e.lo != b {
+			if e.lo != e.hi || only && e.lo != b {
 				return 0, false
 			}
-			b, found = e.lo, true
+			b, only = e.lo, true
 		}
 	}
-	return b, found
+	return b, only
 }

@@ -16,7 +16,7 @@ var (
 	dot      = chars(span{'.', '.'})
 	minus    = chars(span{'-', '-'})
 	someDigs = rep(digit, 0, unbounded)
-	intPart  = alt(text("0"), cat(nonzero, someDigs))
+	intPart  = digitsUpTo(unbounded)
 	fraction = rep(cat(dot, rep(digit, 1, unbounded)), 0, 1)
 	// Two digits of exponent: more would soon leave the range of a float64.
 	exponent = rep(cat(chars(span{'E', 'E'}, span{'e', 'e'}), rep(chars(span{'+', '+'}, span{'-', '-'}), 0, 1), rep(digit, 1, 2)), 0, 1)
@@ -29,12 +29,25 @@ type bound struct {
 	strict bool
 }
 
+// maxDigits bounds the digits that are written on either side of a number's point: 2^64 has 20, and so many decimals
+// at most has the shortest text of a float64 that needs no exponent, from 0.0001 upwards. Without a bound a model that
+// repeats itself would write digits without end.
+const maxDigits = 20
+
 // numberDFA accepts the JSON texts of the numbers within all bounds. An integer has neither fraction nor exponent;
-// a number with a bound has no exponent.
-func numberDFA(integer bool, bounds []bound, left *budget) (*dfa, error) {
-	shape := []*expr{rep(minus, 0, 1), intPart}
+// a number with a bound has no exponent. With short, digits are bounded: by maxDigits or, where bounds have as many, by
+// one more than the longest has, so that there is a number between any two that differ.
+func numberDFA(integer, short bool, bounds []bound, left *budget) (*dfa, error) {
+	whole, part := unbounded, unbounded
+	if short {
+		whole, part = maxDigits, maxDigits
+		for _, b := range bounds {
+			whole, part = max(whole, len(b.value.whole)+1), max(part, len(b.value.part)+1)
+		}
+	}
+	shape := []*expr{rep(minus, 0, 1), digitsUpTo(whole)}
 	if !integer {
-		shape = append(shape, fraction)
+		shape = append(shape, rep(cat(dot, rep(digit, 1, part)), 0, 1))
 		if len(bounds) == 0 {
 			shape = append(shape, exponent)
 		}
@@ -50,6 +63,15 @@ func numberDFA(integer bool, bounds []bound, left *budget) (*dfa, error) {
 		}
 	}
 	return d, err
+}
+
+// digitsUpTo accepts the whole part of a number.
+func digitsUpTo(n int) *expr {
+	rest := n
+	if n < unbounded {
+		rest--
+	}
+	return alt(text("0"), cat(nonzero, rep(digit, 0, rest)))
 }
 
 // expr accepts, among the texts shaped like a number without exponent, those within the bound.

@@ -17,6 +17,9 @@ func (c *compiler) checkDistinct(alternatives []*value, at string) error {
 	for i, a := range alternatives {
 		for j, b := range alternatives[:i] {
 			if !c.distinct(a, b, maxRefChain) {
+				if err := c.work.spend(0); err != nil {
+					return fault(at, "%w and to tell the alternatives apart: use anyOf", err)
+				}
 				return fault(at, "alternatives %d and %d are not told apart by type, fixed values, ranges or a required member: use anyOf", j, i)
 			}
 		}
@@ -116,7 +119,7 @@ func kindsOf(v *value, list []*value, fixed bool) valueKind {
 
 // scalarsApart compares strings, or numbers, by the automata of their constraints. Every value has a text that
 // the automaton of its constraint accepts, so that automata without a common text have no common value.
-func (c *compiler) scalarsApart(a, b *value, listA, listB []*value, fixedA, fixedB bool, build func(*value, string) (*dfa, error)) bool {
+func (c *compiler) scalarsApart(a, b *value, listA, listB []*value, fixedA, fixedB bool, build func(*value, string) (bounded, error)) bool {
 	da, errA := build(a, "")
 	db, errB := build(b, "")
 	if errA != nil || errB != nil || a.member("format") != nil || b.member("format") != nil {
@@ -132,8 +135,12 @@ func (c *compiler) scalarsApart(a, b *value, listA, listB []*value, fixedA, fixe
 	case fixedB:
 		return !slices.ContainsFunc(listB, func(v *value) bool { return da.match(v.text) })
 	}
-	both, err := intersect(da, db, c.work)
-	return err == nil && both.empty()
+	both, err := da.intersect(db, c.work)
+	if err != nil {
+		return false
+	}
+	none, err := both.none(c.work)
+	return err == nil && none
 }
 
 // objectsApart tells whether a member that a requires makes every value of a fail b.

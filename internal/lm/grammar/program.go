@@ -20,10 +20,12 @@ const unbounded = math.MaxInt32
 type kind uint8
 
 const (
-	plain kind = iota // bytes and empty moves
-	final             // the end of a rule: return to the frame on the stack, or the end of the text
-	call              // a rule, then next
-	loop              // a rule min to max times, then next
+	plain   kind = iota // bytes and empty moves
+	final               // the end of a rule: return to the frame on the stack, or the end of the text
+	call                // a rule, then next
+	loop                // a rule min to max times, then next
+	counter             // a rule whose characters are counted, min to max, then next
+	tick                // one more character of the counter at the top of the stack, then next
 )
 
 // An edge consumes one byte of lo..hi.
@@ -32,8 +34,9 @@ type edge struct {
 	to     int32
 }
 
-// A node is a place in the grammar. A plain node moves by edges and, without consuming a byte, by eps. A call and a
-// loop push a frame that remembers them. The rule of a loop must not match the empty text: counting it would not end.
+// A node is a place in the grammar. A plain node moves by edges and, without consuming a byte, by eps. A call, a
+// loop and a counter push a frame that remembers them. The rule of a loop must not match the empty text: counting it
+// would not end. A tick stands behind the first byte of a character, so that none is begun that is one too many.
 type node struct {
 	kind     kind
 	edges    []edge
@@ -41,18 +44,21 @@ type node struct {
 	rule     int32
 	next     int32
 	min, max int32
+	state    int32 // of a tick: where its character leads, in the automaton; of a counter: its lengths
 }
 
 // A program is a pushdown automaton over bytes: the common ground of every front end. It is built backwards: each
 // construct is given the node that follows it and returns the node that begins it.
 type program struct {
-	nodes []node
-	rules []int32   // rule -> its first node
-	start int32     // where a text begins
-	need  []int32   // node -> least number of frames to push before its rule can end; unbounded: it cannot
-	class [256]byte // byte -> class; bytes of one class are alike on every edge
-	width int       // number of classes
-	err   error     // the first limit that was exceeded
+	nodes   []node
+	rules   []int32    // rule -> its first node
+	start   int32      // where a text begins
+	need    []int32    // node -> least number of frames to push before its rule can end; unbounded: it cannot
+	class   [256]byte  // byte -> class; bytes of one class are alike on every edge
+	width   int        // number of classes
+	lengths []*lengths // of the counters
+	place   string     // JSON pointer of what is being built, for err
+	err     error      // the first limit that was exceeded
 
 	chars int32 // rule: one character of a JSON string, -1 until used
 }
@@ -66,7 +72,7 @@ func newProgram() *program {
 func (p *program) add(n node) int32 {
 	if len(p.nodes) >= maxNodes {
 		if p.err == nil {
-			p.err = fmt.Errorf("grammar has more than %d nodes", maxNodes)
+			p.err = fault(p.place, "the grammar has more than %d nodes", maxNodes)
 		}
 		return never
 	}
@@ -168,8 +174,11 @@ func (p *program) finish(start int32) error {
 	}
 	p.start = start
 	p.computeNeed()
-	if p.need[start] > maxStack {
+	switch need := p.need[start]; {
+	case need == unbounded:
 		return errUnsatisfiable
+	case need > maxStack:
+		return fmt.Errorf("the least value takes a stack of %d frames, at most %d", need, maxStack)
 	}
 	p.computeClasses()
 	return nil
@@ -187,7 +196,10 @@ func (p *program) computeNeed() {
 		for _, to := range n.eps {
 			users[to] = append(users[to], int32(i))
 		}
-		if n.kind == call || n.kind == loop {
+		switch n.kind {
+		case tick:
+			users[n.next] = append(users[n.next], int32(i))
+		case call, loop, counter:
 			users[n.next] = append(users[n.next], int32(i))
 			first := p.rules[n.rule]
 			users[first] = append(users[first], int32(i))
@@ -211,12 +223,17 @@ func (p *program) computeNeed() {
 	}
 }
 
+// counted is the lengths of the counter that a frame remembers.
+func (p *program) counted(f *frame) *lengths { return p.lengths[p.nodes[f.node].state] }
+
 func (p *program) needOf(i int32) int32 {
 	n := &p.nodes[i]
 	switch n.kind {
 	case final:
 		return 0
-	case call, loop:
+	case tick:
+		return p.need[n.next]
+	case call, loop, counter:
 		after := p.need[n.next]
 		if n.kind == loop && n.min == 0 {
 			return after

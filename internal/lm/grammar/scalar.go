@@ -38,21 +38,32 @@ func counts(v *value, at, minKey, maxKey string) (low, high int32, err error) {
 	return low, high, nil
 }
 
-// string compiles a string. Without pattern and format its characters are counted on the stack, so that its size
-// does not depend on the bounds.
+// string compiles a string. Its characters are counted on the stack, so that its size does not depend on the bounds.
 func (c *compiler) string(v *value, at string, next int32) (int32, error) {
 	if v.member("pattern") != nil || v.member("format") != nil {
-		d, err := c.stringDFA(v, at)
+		b, err := c.stringDFA(v, at)
 		if err != nil {
 			return never, err
 		}
-		return c.literal(`"`, c.automaton(d, true, c.literal(`"`, next))), nil
+		c.place = patternPlace(v, at)
+		start, err := c.counted(b, c.literal(`"`, next))
+		return c.literal(`"`, start), placed(err, c.place)
 	}
 	low, high, err := counts(v, at, "minLength", "maxLength")
 	if err != nil || low > high {
 		return never, err
 	}
 	return c.text(low, high, next), nil
+}
+
+// patternPlace is the place of what a string's automaton is made of.
+func patternPlace(v *value, at string) string {
+	for _, key := range []string{"pattern", "format", "maxLength", "minLength"} {
+		if v.member(key) != nil {
+			return at + "/" + key
+		}
+	}
+	return at
 }
 
 // text is a free string of low to high characters. It is always a loop, however small the bounds: matchers know
@@ -66,68 +77,44 @@ func (c *compiler) text(low, high, next int32) int32 {
 }
 
 // stringDFA is the automaton of the decoded strings that pattern, format, minLength and maxLength admit together.
-func (c *compiler) stringDFA(v *value, at string) (*dfa, error) {
+func (c *compiler) stringDFA(v *value, at string) (bounded, error) {
 	low, high, err := counts(v, at, "minLength", "maxLength")
 	if err != nil {
-		return nil, err
+		return bounded{}, err
 	}
-	var all []*dfa
+	all := bounded{low: low, high: high}
 	if arg := v.member("pattern"); arg != nil {
 		if arg.kind != isString {
-			return nil, fault(at+"/pattern", "want a string, not %s", arg.json())
+			return bounded{}, fault(at+"/pattern", "want a string, not %s", arg.json())
 		}
 		e, err := parsePattern(arg.text)
 		if err != nil {
-			return nil, fault(at, "%w", err)
+			return bounded{}, fault(at, "%w", err)
 		}
-		d, err := newDFA(e, c.work)
-		if err != nil {
-			return nil, fault(at+"/pattern", "%w", err)
+		e, low, high := countLong(e)
+		if all.dfa, err = newDFA(e, c.work); err != nil {
+			return bounded{}, fault(at+"/pattern", "%w", err)
 		}
-		all = append(all, d)
+		all.low, all.high = max(all.low, low), min(all.high, high)
 	}
 	if arg := v.member("format"); arg != nil {
 		d, err := formatDFA(arg.text)
 		if err != nil {
-			return nil, fault(at, "%w", err)
+			return bounded{}, fault(at, "%w", err)
 		}
-		all = append(all, d)
-	}
-	if !impliesLength(all, low, high) {
-		d, err := lengthDFA(low, high, c.work)
-		if err != nil {
-			return nil, fault(at, "minLength, maxLength: %w", err)
-		}
-		all = append(all, d)
-	}
-	d := all[0]
-	for _, other := range all[1:] {
-		if d, err = intersect(d, other, c.work); err != nil {
-			return nil, fault(at, "pattern, format, minLength and maxLength together: %w", err)
+		if all.dfa == nil {
+			all.dfa = d
+		} else if all.dfa, err = intersect(all.dfa, d, c.work); err != nil {
+			return bounded{}, fault(at+"/format", "with the pattern: %w", err)
 		}
 	}
-	return d, nil
+	if all.dfa == nil {
+		all.dfa, err = newDFA(rep(anyChar, 0, unbounded), c.work)
+	}
+	return all, placed(err, at)
 }
 
-// impliesLength tells whether one of the automata alone keeps the bounds: theirs would only multiply its states.
-func impliesLength(all []*dfa, low, high int32) bool {
-	return slices.ContainsFunc(all, func(d *dfa) bool {
-		if d.empty() || low == 0 && high == unbounded {
-			return true
-		}
-		return d.shortest() >= int(low) && (high == unbounded || d.longest() <= int(high))
-	})
-}
-
-func lengthDFA(low, high int32, left *budget) (*dfa, error) {
-	bounds := rep(anyChar, int(low), int(high))
-	if low > high {
-		bounds = alt()
-	}
-	return newDFA(bounds, left)
-}
-
-// number compiles a number or an integer within its bounds.
+// number compiles a number or an integer within its bounds. All that have none are one rule.
 func (c *compiler) number(v *value, at string, next int32) (int32, error) {
 	kinds, err := admitted(v, at)
 	if err != nil {
@@ -137,29 +124,50 @@ func (c *compiler) number(v *value, at string, next int32) (int32, error) {
 	if err != nil {
 		return never, err
 	}
-	d, err := numberDFA(kinds&(isInteger|isNumber) == isInteger, bounds, c.work)
-	if err != nil {
-		return never, fault(at, "minimum, maximum: %w", err)
+	integer := kinds&(isInteger|isNumber) == isInteger
+	if rule, ok := c.numbers[integer]; ok && len(bounds) == 0 {
+		return c.call(rule, next), nil
 	}
-	return c.automaton(d, false, next), nil
+	c.place = boundsPlace(v, at)
+	d, err := numberDFA(integer, true, bounds, c.work)
+	if err != nil {
+		return never, placed(err, c.place)
+	}
+	if len(bounds) > 0 {
+		return c.automaton(d, false, next), nil
+	}
+	rule := c.reserveRule()
+	c.rules[rule] = c.automaton(d, false, end)
+	c.numbers[integer] = rule
+	return c.call(rule, next), nil
 }
 
-// boundsDFA accepts the numbers within the bounds, integers or not.
-func (c *compiler) boundsDFA(v *value, at string) (*dfa, error) {
+// boundsDFA accepts the numbers within the bounds, integers or not, of any number of digits: the values that a schema
+// has, where number gives the texts that are written.
+func (c *compiler) boundsDFA(v *value, at string) (bounded, error) {
 	bounds, err := numberBounds(v, at)
 	if err != nil {
-		return nil, err
+		return bounded{}, err
 	}
-	d, err := numberDFA(false, bounds, c.work)
-	if err != nil {
-		return nil, fault(at, "minimum, maximum: %w", err)
-	}
-	return d, nil
+	d, err := numberDFA(false, false, bounds, c.work)
+	return bounded{dfa: d, high: unbounded}, placed(err, boundsPlace(v, at))
 }
+
+// boundsPlace is the place of the first bound.
+func boundsPlace(v *value, at string) string {
+	for _, key := range boundKeys {
+		if v.member(key) != nil {
+			return at + "/" + key
+		}
+	}
+	return at
+}
+
+var boundKeys = []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 
 func numberBounds(v *value, at string) ([]bound, error) {
 	var bounds []bound
-	for _, key := range []string{"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"} {
+	for _, key := range boundKeys {
 		arg := v.member(key)
 		if arg == nil {
 			continue
@@ -182,8 +190,27 @@ func (c *compiler) automaton(d *dfa, quoted bool, next int32) int32 {
 	if d.empty() {
 		return never
 	}
-	w := dfaWriter{program: c.program, dfa: d, quoted: quoted, next: next, nodes: make([]int32, len(d.edges)), tails: map[tail]int32{}, slash: map[escapeSet]int32{}}
-	return w.state(0)
+	return newDFAWriter(c.program, d, quoted, next).state(0)
+}
+
+// counted is the automaton of the characters of a JSON string, which counts them where it must.
+func (c *compiler) counted(b bounded, next int32) (int32, error) {
+	if b.implied() {
+		return c.automaton(b.dfa, true, next), nil
+	}
+	if b.low > b.high {
+		return never, nil
+	}
+	l, err := newLengths(b, c.work)
+	if err != nil || !l.reaches(0, 0) {
+		return never, err
+	}
+	w := newDFAWriter(c.program, b.dfa, true, end)
+	w.ticks = map[arrival]int32{}
+	rule := c.reserveRule()
+	c.rules[rule] = w.state(0)
+	c.lengths = append(c.lengths, l)
+	return c.add(node{kind: counter, rule: rule, next: next, min: b.low, max: b.high, state: int32(len(c.lengths) - 1)}), nil
 }
 
 type dfaWriter struct {
@@ -194,7 +221,30 @@ type dfaWriter struct {
 	nodes  []int32 // state -> node, 0 until made
 	tails  map[tail]int32
 	slash  map[escapeSet]int32
+	ticks  map[arrival]int32 // nil: characters are not counted
 	work   []int32
+}
+
+func newDFAWriter(p *program, d *dfa, quoted bool, next int32) *dfaWriter {
+	return &dfaWriter{program: p, dfa: d, quoted: quoted, next: next, nodes: make([]int32, len(d.edges)), tails: map[tail]int32{}, slash: map[escapeSet]int32{}}
+}
+
+// An arrival is the node behind the first byte of a character that leads to a state.
+type arrival struct{ node, state int32 }
+
+// counting makes the edges out of a state to another tick.
+func (w *dfaWriter) counting(edges []edge, state int32) []edge {
+	if w.ticks == nil {
+		return edges
+	}
+	for i, e := range edges {
+		a := arrival{e.to, state}
+		if w.ticks[a] == never {
+			w.ticks[a] = w.add(node{kind: tick, next: e.to, state: state})
+		}
+		edges[i].to = w.ticks[a]
+	}
+	return edges
 }
 
 // An escapeSet is a set of characters that JSON escapes, before a node.
@@ -230,7 +280,7 @@ func (w *dfaWriter) state(s int32) int32 {
 			n.eps = []int32{w.next}
 		}
 		for _, e := range w.dfa.edges[s] {
-			n.edges = w.appendRange(n.edges, e.lo, e.hi, w.reserve(e.to))
+			n.edges = append(n.edges, w.counting(w.appendRange(nil, e.lo, e.hi, w.reserve(e.to)), e.to)...)
 		}
 		w.program.nodes[w.nodes[s]] = n
 	}

@@ -1,6 +1,7 @@
 package grammar
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -16,8 +17,13 @@ type compiler struct {
 	refs    map[string]int32 // JSON pointer of a $ref -> rule
 	pending []string         // pointers whose rules are not compiled yet
 	anyRule int32            // rule of any JSON value, -1 until used
+	numbers map[bool]int32   // rules of integers, true, and of numbers, false, that have no bounds
 	work    *budget
 }
+
+// maxAlternatives bounds a list of alternatives: a text may stand in all of them at the same time, and each step of a
+// mask goes through them. Values of an enum count as one.
+const maxAlternatives = 1 << 12
 
 // keywords says what is understood: the types of value a keyword constrains, 0 for those that constrain all.
 var keywords = map[string]valueKind{
@@ -35,11 +41,43 @@ var annotations = map[string]bool{
 	"contentMediaType": true, "contentEncoding": true, "contentSchema": true,
 }
 
-func fault(at, format string, args ...any) error {
-	if at != "" {
-		at += ": "
+// A placeError is a fault of a schema at a JSON pointer.
+type placeError struct {
+	at  string
+	err error
+}
+
+func (e *placeError) Error() string {
+	if e.at == "" {
+		return "schema: " + e.err.Error()
 	}
-	return fmt.Errorf("schema: %s%w", at, fmt.Errorf(format, args...))
+	return "schema: " + e.at + ": " + e.err.Error()
+}
+
+func (e *placeError) Unwrap() error { return e.err }
+
+func fault(at, format string, args ...any) error {
+	return &placeError{at, fmt.Errorf(format, args...)}
+}
+
+// placed gives an error a place if it has none.
+func placed(err error, at string) error {
+	if _, ok := errors.AsType[*placeError](err); ok || err == nil {
+		return err
+	}
+	return &placeError{at, err}
+}
+
+// maxStep bounds the bytes of a name in a JSON pointer, so that places cost little wherever a schema has long names.
+const maxStep = 100
+
+// below is the JSON pointer of a member or an element of the value at a place.
+func below(at, step string) string {
+	step = escapePointer.Replace(step)
+	if len(step) > maxStep {
+		step = strings.ToValidUTF8(step[:maxStep], "") + "…"
+	}
+	return at + "/" + step
 }
 
 func unsupported(at, keyword string) error {
@@ -65,8 +103,10 @@ func (c *compiler) document() (int32, error) {
 // schema compiles any schema.
 func (c *compiler) schema(v *value, at string, next int32) (int32, error) {
 	if c.err != nil {
-		return never, fault("", "%w", c.err)
+		return never, c.err
 	}
+	defer func(outer string) { c.place = outer }(c.place)
+	c.place = at
 	if v.kind == isBoolean {
 		if v.boolean {
 			return c.any(next), nil
@@ -97,7 +137,7 @@ func checkKeywords(v *value, at string) error {
 		if key == "$schema" && !strings.Contains(v.values[i].text, "json-schema.org/") {
 			return fault(at, "$schema %s is not supported", v.values[i].json()) // it may give keywords another meaning
 		}
-		if annotations[key] || strings.HasPrefix(key, "x-") || harmless(v, key, v.values[i]) {
+		if annotation(key) || harmless(v, key, v.values[i]) {
 			continue
 		}
 		if _, ok := keywords[key]; !ok {
@@ -111,15 +151,27 @@ func checkKeywords(v *value, at string) error {
 func harmless(schema *value, key string, arg *value) bool {
 	no := arg.kind == isBoolean && !arg.boolean
 	switch key {
-	case "uniqueItems":
+	case "uniqueItems", "not":
 		return no
 	case "unevaluatedProperties":
-		return no && schema.member("properties") != nil
+		return no && schema.member("properties") != nil || unconstrained(arg)
+	case "unevaluatedItems", "propertyNames":
+		return unconstrained(arg)
+	case "patternProperties", "dependentRequired", "dependentSchemas":
+		return arg.kind == isObject && len(arg.keys) == 0
 	case "minProperties":
 		return arg.kind == isInteger && arg.text == "0"
 	}
 	return false
 }
+
+// unconstrained tells whether a schema says nothing: true, {}, or one of annotations.
+func unconstrained(v *value) bool {
+	constrains := func(key string) bool { return !annotation(key) }
+	return v.kind == isBoolean && v.boolean || v.kind == isObject && !slices.ContainsFunc(v.keys, constrains)
+}
+
+func annotation(key string) bool { return annotations[key] || strings.HasPrefix(key, "x-") }
 
 // constrained compiles the one keyword that decides: a reference, a combination, fixed values, or the types.
 func (c *compiler) constrained(v *value, at string, next int32) (int32, error) {
@@ -217,6 +269,9 @@ func (c *compiler) combination(key string, arg *value, at string, next int32) (i
 	if arg.kind != isArray || len(arg.values) == 0 {
 		return never, fault(at, "want a list of schemas")
 	}
+	if len(arg.values) > maxAlternatives {
+		return never, fault(at, "%d alternatives, at most %d", len(arg.values), maxAlternatives)
+	}
 	if key == "allOf" && len(arg.values) > 1 {
 		return never, fault(at, "keyword \"allOf\" of more than one schema is not supported")
 	}
@@ -227,7 +282,7 @@ func (c *compiler) combination(key string, arg *value, at string, next int32) (i
 	}
 	var starts []int32
 	for i, sub := range arg.values {
-		start, err := c.schema(sub, at+"/"+strconv.Itoa(i), next)
+		start, err := c.schema(sub, below(at, strconv.Itoa(i)), next)
 		if err != nil {
 			return never, err
 		}
@@ -280,9 +335,10 @@ func (c *compiler) resolve(pointer string) (*value, error) {
 	if pointer == "" {
 		return v, nil
 	}
+	at := isSchema
 	for _, step := range strings.Split(pointer[1:], "/") {
 		step = unescapePointer.Replace(step)
-		if v != c.root && v.member("$id") != nil {
+		if at == isSchema && v != c.root && v.member("$id") != nil {
 			return nil, fmt.Errorf("reference #%s through a schema with \"$id\" is not supported", pointer)
 		}
 		var to *value
@@ -296,9 +352,34 @@ func (c *compiler) resolve(pointer string) (*value, error) {
 		if to == nil {
 			return nil, fmt.Errorf("reference #%s leads nowhere", pointer)
 		}
-		v = to
+		at, v = at.below(step), to
 	}
 	return v, nil
+}
+
+// A role is what a part of a schema's text is, which decides whether a member called "$id" is the keyword or a name.
+type role int
+
+const (
+	isSchema   role = iota // or not known
+	isNames                // schemas by name, which may be any
+	isInstance             // a value that is no schema: of const, enum, default or examples
+)
+
+func (r role) below(step string) role {
+	switch {
+	case r == isInstance:
+		return isInstance
+	case r == isNames:
+		return isSchema
+	}
+	switch step {
+	case "properties", "$defs", "definitions", "patternProperties", "dependentSchemas":
+		return isNames
+	case "const", "enum", "default", "example", "examples":
+		return isInstance
+	}
+	return isSchema
 }
 
 // fixedValues returns the values that enum and const leave; fixed is false where there is neither.
@@ -331,7 +412,7 @@ func (c *compiler) fixed(v *value, list []*value, at string, next int32) (int32,
 		kinds |= isInteger
 	}
 	var texts []string
-	filters := map[valueKind]*dfa{} // what the keywords beside the values admit of strings, and of numbers
+	filters := map[valueKind]*bounded{} // what the keywords beside the values admit of strings, and of numbers
 	for _, item := range list {
 		if item.kind&kinds == 0 {
 			continue
@@ -342,23 +423,30 @@ func (c *compiler) fixed(v *value, list []*value, at string, next int32) (int32,
 		}
 		beside := slices.IndexFunc(v.keys, func(key string) bool { return keywords[key]&kind != 0 })
 		if beside >= 0 && filters[kind] == nil {
+			var filter bounded
 			var err error
 			switch kind {
 			case isString:
-				filters[kind], err = c.stringDFA(v, at)
+				filter, err = c.stringDFA(v, at)
 			case isNumber:
-				filters[kind], err = c.boundsDFA(v, at)
+				filter, err = c.boundsDFA(v, at)
 			default:
 				err = fault(at, "keyword %q beside fixed values is not supported", v.keys[beside])
 			}
 			if err != nil {
 				return never, err
 			}
+			filters[kind] = &filter
 		}
 		if beside < 0 || filters[kind].match(item.text) {
 			texts = append(texts, item.json())
 		}
 	}
 	slices.Sort(texts)
+	if v.member("const") != nil {
+		c.place = at + "/const"
+	} else {
+		c.place = at + "/enum"
+	}
 	return c.words(slices.Compact(texts), next), nil
 }

@@ -3,6 +3,7 @@ package grammar
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func TestSuite(t *testing.T) {
 				rejected++
 			case got:
 				t.Errorf("%s: accepted invalid %s (%s)", &group, text, test.Description)
-			case looseFormat(group.File), strictlyInvalid(group.Schema, test.Data):
+			case looseFormat(group.File), longNumber(t, test.Data), strictlyInvalid(group.Schema, test.Data):
 				narrower++
 			default:
 				t.Errorf("%s: refused valid %s (%s)", &group, text, test.Description)
@@ -121,6 +122,22 @@ func reason(err error) string {
 func looseFormat(file string) bool {
 	base := filepath.Base(file)
 	return strings.Contains(file, "format") && (base == "email.json" || base == "time.json" || base == "date-time.json")
+}
+
+var manyDigits = regexp.MustCompile(fmt.Sprintf(`\d{%d}`, maxDigits+1))
+
+// longNumber tells whether an instance has a number of more digits than are written.
+func longNumber(t testing.TB, data []byte) bool {
+	t.Helper()
+	v, err := parseValue(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var long func(v *value) bool
+	long = func(v *value) bool {
+		return v.kind&(isInteger|isNumber) != 0 && manyDigits.MatchString(v.text) || slices.ContainsFunc(v.values, long)
+	}
+	return long(v)
 }
 
 // inOrder writes an instance in the style of a grammar, members in the order in which the schema names them.
@@ -230,16 +247,18 @@ func writeOut(s any) any {
 	if m["type"] == nil && len(implied) > 0 && !fixed {
 		out["type"] = implied
 	}
-	if (m["properties"] != nil || m["required"] != nil) && m["additionalProperties"] == nil {
+	properties, _ := m["properties"].(map[string]any)
+	required, _ := m["required"].([]any)
+	open := m["additionalProperties"] == nil && (m["properties"] != nil || len(required) > 0) ||
+		m["additionalProperties"] == true && len(properties)+len(required) > 0
+	if open {
 		named := map[string]any{}
 		if p, ok := out["properties"].(map[string]any); ok {
 			named = p
 		}
-		if list, ok := m["required"].([]any); ok {
-			for _, name := range list {
-				if name, ok := name.(string); ok && named[name] == nil {
-					named[name] = true
-				}
+		for _, name := range required {
+			if name, ok := name.(string); ok && named[name] == nil {
+				named[name] = true
 			}
 		}
 		out["properties"], out["additionalProperties"] = named, false

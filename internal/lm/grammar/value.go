@@ -51,28 +51,87 @@ func (v *value) member(key string) *value {
 	return nil
 }
 
-// parseValue reads one JSON text. Repeated members are an error: which of them counts would be a guess.
+// parseValue reads one JSON text. Repeated members are an error: which of them counts would be a guess. So is half a
+// surrogate pair, which is no character. Errors name the place by its JSON pointer.
 func parseValue(data []byte) (*value, error) {
 	if !utf8.Valid(data) {
 		return nil, fmt.Errorf("not UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	v, err := readValue(d, 0)
+	r := &valueReader{data: data, json: json.NewDecoder(bytes.NewReader(data))}
+	r.json.UseNumber()
+	v, err := r.value()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := r.json.Token(); err != io.EOF {
 		return nil, fmt.Errorf("more than one JSON value")
 	}
 	return v, nil
 }
 
-func readValue(d *json.Decoder, depth int) (*value, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nested more than %d deep", maxDepth)
+// A valueReader is a recursive-descent parser over the tokens of package json.
+type valueReader struct {
+	data []byte
+	json *json.Decoder
+	path []string // steps to the value at hand
+}
+
+// fault is an error at the value at hand.
+func (r *valueReader) fault(format string, args ...any) error {
+	at := ""
+	for _, step := range r.path {
+		at = below(at, step)
 	}
-	token, err := d.Token()
+	return fault(at, format, args...)
+}
+
+func (r *valueReader) token() (json.Token, error) {
+	from := r.json.InputOffset()
+	token, err := r.json.Token()
+	if err != nil {
+		return nil, err
+	}
+	// Package json would put U+FFFD in its place. Only strings have backslashes.
+	if half := loneSurrogate(r.data[from:r.json.InputOffset()]); half != "" {
+		return nil, r.fault("surrogate %s stands alone in %q", half, token)
+	}
+	return token, nil
+}
+
+// loneSurrogate returns the first escape of a JSON text that is one half of a surrogate pair without the other.
+func loneSurrogate(raw []byte) string {
+	unit := func(at int) int { // of the escape \uXXXX there, or -1
+		if at+6 > len(raw) || raw[at] != '\\' || raw[at+1] != 'u' {
+			return -1
+		}
+		n, err := strconv.ParseUint(string(raw[at+2:at+6]), 16, 16)
+		if err != nil {
+			return -1
+		}
+		return int(n)
+	}
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		u := unit(i)
+		switch {
+		case u >= 0xD800 && u < 0xDC00 && unit(i+6) >= 0xDC00 && unit(i+6) <= 0xDFFF:
+			i += 11
+		case u >= 0xD800 && u <= 0xDFFF:
+			return string(raw[i : i+6])
+		default:
+			i++ // the escaped character may be a backslash
+		}
+	}
+	return ""
+}
+
+func (r *valueReader) value() (*value, error) {
+	if len(r.path) > maxDepth {
+		return nil, r.fault("nested more than %d deep", maxDepth)
+	}
+	token, err := r.token()
 	if err != nil {
 		return nil, err
 	}
@@ -89,50 +148,58 @@ func readValue(d *json.Decoder, depth int) (*value, error) {
 		return &value{kind: isBoolean, boolean: t}, nil
 	case json.Delim:
 		if t == '[' {
-			return readArray(d, depth)
+			return r.array()
 		}
-		return readObject(d, depth)
+		return r.object()
 	}
 	return &value{kind: isNull}, nil
 }
 
-func readArray(d *json.Decoder, depth int) (*value, error) {
+// below reads the value that is one step further.
+func (r *valueReader) below(step string) (*value, error) {
+	r.path = append(r.path, step)
+	v, err := r.value()
+	r.path = r.path[:len(r.path)-1]
+	return v, err
+}
+
+func (r *valueReader) array() (*value, error) {
 	v := &value{kind: isArray}
-	for d.More() {
-		item, err := readValue(d, depth+1)
+	for r.json.More() {
+		item, err := r.below(strconv.Itoa(len(v.values)))
 		if err != nil {
 			return nil, err
 		}
 		v.values = append(v.values, item)
 	}
-	_, err := d.Token()
+	_, err := r.json.Token()
 	return v, err
 }
 
-func readObject(d *json.Decoder, depth int) (*value, error) {
+func (r *valueReader) object() (*value, error) {
 	v := &value{kind: isObject}
 	seen := map[string]bool{}
-	for d.More() {
-		token, err := d.Token()
+	for r.json.More() {
+		token, err := r.token()
 		if err != nil {
 			return nil, err
 		}
 		key, ok := token.(string)
 		if !ok {
-			return nil, fmt.Errorf("an object's key is not a string")
+			return nil, r.fault("an object's key is not a string")
 		}
 		if seen[key] {
-			return nil, fmt.Errorf("member %q is repeated", key)
+			return nil, r.fault("member %q is repeated", key)
 		}
 		seen[key] = true
-		item, err := readValue(d, depth+1)
+		item, err := r.below(key)
 		if err != nil {
 			return nil, err
 		}
 		v.keys = append(v.keys, key)
 		v.values = append(v.values, item)
 	}
-	_, err := d.Token()
+	_, err := r.json.Token()
 	return v, err
 }
 

@@ -10,7 +10,7 @@ import (
 // A Vocabulary holds the byte strings of a model's tokens for quick walks. It does not change and may be shared.
 type Vocabulary struct {
 	tokens  [][]byte
-	eos     []int
+	eos     []int32
 	nodes   []trieNode // in preorder, the root first; one more behind the last
 	ids     []int32    // token ids by node
 	depth   int        // of the longest token
@@ -37,14 +37,16 @@ type content struct {
 type exit struct{ node, chars int32 }
 
 // NewVocabulary prepares the tokens of a model, by id. A nil or empty token is never allowed: control tokens are
-// given so. The eos tokens are allowed exactly where the text is complete; it panics if one is no id.
+// given so, and rows that stand for no token, whatever a file calls them. The eos tokens are allowed exactly where the
+// text is complete; it panics if one is no id.
 func NewVocabulary(tokens [][]byte, eos []int) *Vocabulary {
-	v := &Vocabulary{tokens: slices.Clone(tokens), eos: slices.Clone(eos)}
+	v := &Vocabulary{tokens: slices.Clone(tokens)}
 	for _, id := range eos {
 		if id < 0 || id >= len(tokens) {
 			panic(fmt.Sprintf("grammar: NewVocabulary: eos %d of %d tokens", id, len(tokens)))
 		}
 		v.tokens[id] = nil
+		v.eos = append(v.eos, int32(id))
 	}
 	var order []int32
 	for id, t := range v.tokens {

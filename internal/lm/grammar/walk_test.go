@@ -24,6 +24,10 @@ var walkSchemas = []string{
 	`{"$ref": "#/$defs/node", "$defs": {"node": {"type": "object", "properties": {"value": {"type": "string", "pattern": "[A-Z]{2,3}-\\d|^é*$", "maxLength": 12}, "next": {"oneOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]}, "kids": {"type": "array", "items": {"$ref": "#/$defs/node"}}}, "required": ["value", "next"]}}}`,
 	`{"oneOf": [{"type": "object", "properties": {"k": {"const": "a"}, "x": {}}, "required": ["k", "x"]}, {"type": "object", "properties": {"k": {"const": "b"}}, "required": ["k"]}]}`,
 	`{"type": "string", "pattern": "^[^\\x00-\\x1f\"]{2,9}$"}`,
+	`{"type": "string", "pattern": "^(a|é\"|\n[^a]{2})*$", "minLength": 7, "maxLength": 31}`,
+	`{"type": "object", "properties": {"a": {"const": 1}, "ab": {"const": 2}, "abc": {"const": 3}, "a\"": {"const": 4}, "": {"const": 5}, "b": {"const": 6}}, "required": ["abc"], "additionalProperties": true}`,
+	`{"anyOf": [{"type": "array", "items": {"$ref": "#"}, "maxItems": 2}, {"type": "array", "items": {"$ref": "#"}, "minItems": 2, "maxItems": 20}, {"type": "array", "prefixItems": [{"$ref": "#"}, {"pattern": "^[a-c]*$", "maxLength": 15}]}]}`,
+	`{"type": "array", "items": {"pattern": "\\S", "maxLength": 4000}, "minItems": 15, "maxItems": 40}`,
 }
 
 // randomVocabulary draws tokens: pieces of JSON that span structure, of text in several scripts, and pieces cut
@@ -124,7 +128,9 @@ func distances(p *program) []int {
 			for _, to := range n.eps {
 				best = min(best, d[to])
 			}
-			if n.kind == call {
+			if n.kind == tick {
+				best = min(best, d[n.next])
+			} else if n.kind == call || n.kind == counter {
 				best = min(best, d[p.rules[n.rule]]+d[n.next])
 			} else if n.kind == loop {
 				best = min(best, int(n.min)*d[p.rules[n.rule]]+d[n.next])
@@ -145,8 +151,11 @@ func distance(p *program, d []int, s *state) int {
 	best := 1 << 40
 	for _, c := range s.configs {
 		sum := d[c.node]
-		for f := c.stack; f != nil; f = f.parent {
+		for f := c.stack; f.parents != nil; f = f.parents.frames[0] {
 			n := &p.nodes[f.node]
+			if n.kind == counter {
+				sum = max(sum, int(n.min-f.count))
+			}
 			sum += d[n.next]
 			if n.kind == loop {
 				sum += max(int(n.min-f.count)-1, 0) * d[p.rules[n.rule]]
@@ -233,6 +242,7 @@ func TestForget(t *testing.T) {
 		if m.Accept(id) != nil || tight.Accept(id) != nil {
 			t.Fatal("refused a token of the mask")
 		}
+		checkEpoch(t, tight.machine)
 		if tight.machine.maskBytes > tight.machine.maxMask {
 			t.Fatalf("%d bytes of masks, at most %d", tight.machine.maskBytes, tight.machine.maxMask)
 		}
