@@ -112,15 +112,15 @@ type vocabulary struct {
 	thoughts func() *thoughts // made when a model thinks first
 }
 
-// newVocabulary sorts the tokens. Control tokens, rows that have no token and tokens that are not used are never written;
-// those that end an answer end it.
+// newVocabulary sorts the tokens. Those that end an answer end it; control tokens, tokens of no use and rows without one
+// have no bytes, and are never written.
 func (f *Form) newVocabulary() *vocabulary {
 	tokens := make([][]byte, f.Rows)
 	var ends []int
 	for id := range min(len(tokens), f.Tokenizer.Vocab()) {
 		if f.Tokenizer.IsEOG(id) {
 			ends = append(ends, id)
-		} else if !f.Tokenizer.IsSpecial(id) && !f.Tokenizer.IsUnused(id) {
+		} else {
 			tokens[id] = f.Tokenizer.Bytes(id)
 		}
 	}
