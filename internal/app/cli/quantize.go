@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"retort/internal/compute/par"
+	"retort/internal/compute/quant"
 	"retort/internal/format/weights"
 	"retort/internal/lm/convert"
 	"retort/internal/lm/session"
@@ -62,6 +63,9 @@ func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress
 // findMixture finds the mixture that --type names.
 func findMixture(name string) (weights.Mixture, error) {
 	m, ok := weights.FindMixture(name)
+	if t, err := quant.ParseType(name); !ok && err == nil && !t.CanEncode() {
+		return m, withHint(usagef("--type is %q: %v is read and not written", name, t), "llama.cpp writes it, most of its kind with an importance matrix; here it is one of %s", strings.Join(weights.MixtureNames(), ", "))
+	}
 	if !ok {
 		return m, usagef("--type is %q, want one of %s", name, strings.Join(weights.MixtureNames(), ", "))
 	}

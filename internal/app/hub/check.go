@@ -1,53 +1,182 @@
 package hub
 
 import (
-	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"retort/internal/format/gguf"
+	"retort/internal/format/safetensors"
+	"retort/internal/lm/model"
 )
 
-// Check opens a model as far as its headers: a GGUF file with all its shards, or a folder with config.json and
-// safetensors. It reads no weights.
+// Check opens a model as far as its headers: a GGUF file, all parts of one, or a folder with config.json and safetensors.
+// It must be one that this program can run, which package model decides. It reads no weights.
 func Check(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if !info.IsDir() {
-		_, names := shardsOf(filepath.Base(path))
-		for _, name := range names {
-			f, err := gguf.Open(filepath.Join(filepath.Dir(path), name))
-			if err != nil {
-				return err
-			}
-			if err := f.Close(); err != nil {
-				return err
-			}
+	if info.IsDir() {
+		return checkFolder(path)
+	}
+	_, names := shardsOf(filepath.Base(path))
+	first := filepath.Join(filepath.Dir(path), names[0])
+	if len(names) > 1 {
+		if err := checkFirst(first, len(names)); err != nil {
+			return err
 		}
+	}
+	f, err := gguf.Open(first)
+	if err != nil {
+		return err
+	}
+	return errors.Join(runs(f, false), f.Close())
+}
+
+// runs reports why a GGUF file is no model that can be run. The first part of several may hold no tensors; it still says
+// of which architecture the model is.
+func runs(f *gguf.File, part bool) error {
+	c, err := model.ConfigFromGGUF(f)
+	if part && c.Arch != "" && f.Tensor("token_embd.weight") == nil {
 		return nil
 	}
+	return err
+}
+
+const (
+	leastHead = 64 << 10
+	mostHead  = 64 << 20 // the longest heads known, of 250,000 tokens and merges, have 20 MB
+)
+
+// judgeHead judges a GGUF file of size bytes, -1 if unknown, by the first of them. It is one of so many parts, by its name.
+// known is false where more of the head is needed. A head that is broken is no error here: the file's hash may have more to
+// say on it, and Check has the last word.
+func judgeHead(name string, head []byte, size int64, parts int) (known bool, err error) {
+	if size < 0 {
+		size = math.MaxInt / 2
+	}
+	f, err := gguf.ParseHead(name, head, size)
+	if errors.Is(err, gguf.ErrMore) {
+		return false, nil
+	}
+	if err != nil {
+		return true, nil
+	}
+	for _, t := range f.Tensors { // RoPE's tables are all that a config reads of the tensors' data
+		if strings.HasPrefix(t.Name, "rope_") && t.Data() == nil {
+			return false, nil
+		}
+	}
+	if parts > 1 {
+		count, err := f.IntOr("split.count", 1)
+		if err != nil {
+			return true, fmt.Errorf("%s: %w", name, err)
+		}
+		if count != parts {
+			return true, fmt.Errorf("%s: says it is one of %d parts, its name says of %d", name, count, parts)
+		}
+	}
+	return true, runs(f, parts > 1)
+}
+
+// checkFirst holds the first of several parts to the number that its name tells.
+func checkFirst(path string, parts int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	for n := int64(leastHead); ; n *= 4 {
+		head := make([]byte, min(n, info.Size()))
+		if _, err := f.ReadAt(head, 0); err != nil {
+			return err
+		}
+		if known, err := judgeHead(filepath.Base(path), head, info.Size(), parts); known || n >= min(mostHead, info.Size()) {
+			return err
+		}
+	}
+}
+
+// checkFolder opens a folder of safetensors.
+func checkFolder(path string) error {
 	names, err := folderFiles(path)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		check := checkSafetensors
 		if strings.HasSuffix(name, ".json") {
-			check = checkJSON
-		} else if !strings.HasSuffix(name, ".safetensors") {
-			continue
-		}
-		if err := check(filepath.Join(path, name)); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			if err := checkJSON(filepath.Join(path, name)); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
 		}
 	}
+	read := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(path, name)) }
+	if err := checkPlanned(path, names, read); err != nil {
+		return err
+	}
+	f, err := safetensors.Open(path)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// checkPlanned judges a folder by the names of its files and, of their contents, config.json and the index alone. where
+// is for the errors.
+func checkPlanned(where string, names []string, read func(name string) ([]byte, error)) error {
+	config, err := read(model.ConfigName)
+	if err == nil {
+		_, err = model.ConfigFromJSON(config)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", where, err)
+	}
+	if slices.Contains(names, safetensors.SingleName) {
+		return nil // the loaders read no index beside it
+	}
+	if !slices.Contains(names, safetensors.IndexName) {
+		return fmt.Errorf("%s holds neither %s nor %s", where, safetensors.SingleName, safetensors.IndexName)
+	}
+	data, err := read(safetensors.IndexName)
+	if err != nil {
+		return err
+	}
+	var index struct {
+		Files map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return fmt.Errorf("%s: %s: %w", where, safetensors.IndexName, err)
+	}
+	missing := map[string]bool{}
+	for _, shard := range index.Files {
+		if !slices.Contains(names, shard) {
+			missing[shard] = true
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s: %s names %s, which is not there", where, safetensors.IndexName, someOf(slices.Sorted(maps.Keys(missing))))
+	}
 	return nil
+}
+
+// someOf lists names for an error.
+func someOf(names []string) string {
+	const most = 4
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // maxJSON bounds tokenizer.json and its kind; the largest in use have 35 MB.
@@ -68,50 +197,6 @@ func checkJSON(path string) error {
 	}
 	if !json.Valid(data) {
 		return fmt.Errorf("not JSON")
-	}
-	return nil
-}
-
-// maxHeader is the bound that the safetensors format sets for its header.
-const maxHeader = 100 << 20
-
-// checkSafetensors demands a header that is JSON, and data of the length that its tensors need.
-func checkSafetensors(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	var n uint64
-	if err := binary.Read(f, binary.LittleEndian, &n); err != nil {
-		return fmt.Errorf("safetensors of %d bytes", info.Size())
-	}
-	if n > maxHeader || int64(n) > info.Size()-8 {
-		return fmt.Errorf("safetensors header of %d bytes in a file of %d", n, info.Size())
-	}
-	header := make([]byte, n)
-	if _, err := io.ReadFull(f, header); err != nil {
-		return err
-	}
-	var tensors map[string]struct {
-		Offsets [2]int64 `json:"data_offsets"`
-	}
-	if err := json.Unmarshal(header, &tensors); err != nil {
-		return fmt.Errorf("safetensors header: %w", err)
-	}
-	var end int64
-	for name, t := range tensors {
-		if t.Offsets[0] < 0 || t.Offsets[1] < t.Offsets[0] {
-			return fmt.Errorf("safetensors: %s at %v", name, t.Offsets)
-		}
-		end = max(end, t.Offsets[1])
-	}
-	if want := 8 + int64(n) + end; want != info.Size() {
-		return fmt.Errorf("safetensors of %d bytes, its header wants %d", info.Size(), want)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -27,16 +26,17 @@ func quantOf(file string) string {
 // preferred are the quantizations that are taken unasked, best first: small enough for an ordinary computer, and good.
 var preferred = []string{"Q4_K_M", "UD-Q4_K_XL", "Q4_K_S", "Q4_0", "Q5_K_M", "Q5_0", "Q6_K", "Q8_0"}
 
-// edition is a GGUF in a repository: one file, or the shards of one.
+// edition is a GGUF in a repository: one file, or the parts of one.
 type edition struct {
-	label string // the first file's path
-	files []hubFile
+	label   string // the first file's path
+	files   []hubFile
+	missing []string // the parts that the repository lacks
 }
 
 // editions gathers the GGUF models among a repository's files. Projectors of vision models and importance matrices are
-// not models. Shards of which some are missing give an error, but only when that edition is wanted.
+// not models. Parts of which some are missing give an error, but only when that edition is wanted.
 func editions(files []hubFile) []edition {
-	byPath := map[string]hubFile{}
+	byPath, seen := map[string]hubFile{}, map[string]bool{}
 	for _, f := range files {
 		byPath[f.Path] = f
 	}
@@ -47,18 +47,18 @@ func editions(files []hubFile) []edition {
 		if !strings.HasSuffix(f.Path, ".gguf") || strings.Contains(low, "mmproj") || strings.Contains(low, "imatrix") {
 			continue
 		}
-		_, names := shardsOf(base)
-		if names[0] != base {
-			continue // of a split model the first shard stands for all
+		e := edition{label: firstOf(f.Path)} // which stands for all parts, even where it is not there itself
+		if seen[e.label] {
+			continue
 		}
-		e := edition{label: f.Path}
+		seen[e.label] = true
+		_, names := shardsOf(base)
 		for _, name := range names {
-			shard, ok := byPath[path.Join(path.Dir(f.Path), name)]
-			if !ok {
-				e.files = nil
-				break
+			if shard, ok := byPath[path.Join(path.Dir(f.Path), name)]; ok {
+				e.files = append(e.files, shard)
+			} else {
+				e.missing = append(e.missing, name)
 			}
-			e.files = append(e.files, shard)
 		}
 		all = append(all, e)
 	}
@@ -90,11 +90,8 @@ func choose(repo string, all []edition, want string) (edition, error) {
 		}
 	} else {
 		rules := []func(e edition) bool{
-			func(e edition) bool {
-				return slices.ContainsFunc(e.files, func(f hubFile) bool { return f.Path == want })
-			},
-			func(e edition) bool { return e.label == want }, // a split one of which shards are missing
-			func(e edition) bool { return strings.EqualFold(path.Base(e.label), want) },
+			func(e edition) bool { return e.label == firstOf(want) }, // any part stands for all
+			func(e edition) bool { return strings.EqualFold(path.Base(e.label), firstOf(want)) },
 			func(e edition) bool { return strings.EqualFold(quantOf(e.label), want) },
 		}
 		for _, fits := range rules {
@@ -110,8 +107,8 @@ func choose(repo string, all []edition, want string) (edition, error) {
 		return edition{}, hinted(choices(repo, all), "%s holds no GGUF file %s", repo, want)
 	case len(found) > 1:
 		return edition{}, hinted(choices(repo, found), "%s holds %d GGUF models", repo, len(found))
-	case len(found[0].files) == 0:
-		return edition{}, fmt.Errorf("%s: shards of %s are missing", repo, found[0].label)
+	case len(found[0].missing) > 0:
+		return edition{}, missingParts(repo, path.Base(found[0].label), len(found[0].files)+len(found[0].missing), found[0].missing)
 	}
 	return found[0], nil
 }
@@ -134,7 +131,7 @@ func choices(repo string, all []edition) string {
 	return b.String()
 }
 
-// size is the bytes of all shards, or -1.
+// size is the bytes of all parts, or -1.
 func (e edition) size() int64 {
 	n := int64(0)
 	for _, f := range e.files {

@@ -21,7 +21,9 @@ type client struct {
 	http  *http.Client
 	hub   *url.URL // the one origin that may see the token
 	token string
-	stall time.Duration // the longest silence
+	// offline is why no request is made, or nil.
+	offline error
+	stall   time.Duration // the longest silence
 
 	tries   int
 	backoff time.Duration // before the second try; doubles from there
@@ -78,6 +80,9 @@ type reply struct {
 // do sends one request and follows redirects. Silence for c.stall, before or in the body, ends it with errStalled.
 // Where stopLinked is set, a redirect that carries the file's hash is the answer. The caller closes the body.
 func (c *client) do(ctx context.Context, method string, u *url.URL, header http.Header, stopLinked bool) (*reply, error) {
+	if c.offline != nil {
+		return nil, fmt.Errorf("%w: %s is not asked", c.offline, u.Host)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.stall, func() { cancel(errStalled) })
 	fail := func(err error) (*reply, error) {

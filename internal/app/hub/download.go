@@ -33,6 +33,10 @@ type download struct {
 	hash   hash.Hash // of the first offset bytes
 	offset int64
 	head   []byte // the first bytes that came, until the magic is checked
+	judged bool   // the model's head was read and found good, or is too long to
+	look   int64  // how many bytes shall be there at the next look at the head
+	// What only answers about one version of the file told, and is forgotten with that version.
+	guessedSize, guessedTotal bool
 }
 
 // partialState stands beside a .partial file and says what it is a part of.
@@ -57,7 +61,16 @@ func (d *download) run(ctx context.Context) (File, error) {
 	if err == nil {
 		err = d.file.Sync()
 	}
+	sum := hex.EncodeToString(d.hash.Sum(nil))
+	if whole := d.part.sha256 == "" || sum == d.part.sha256; err == nil && whole {
+		err = d.judge()
+	}
 	err = errors.Join(err, d.file.Close())
+	var useless *uselessError
+	if errors.As(err, &useless) {
+		d.drop()
+		return File{}, err
+	}
 	if err != nil {
 		if d.offset > 0 && (ctx.Err() != nil || isTransferError(err)) {
 			return File{}, hinted("the same command goes on from "+d.standing()+", which are kept", "%w", err)
@@ -67,7 +80,6 @@ func (d *download) run(ctx context.Context) (File, error) {
 		}
 		return File{}, err
 	}
-	sum := hex.EncodeToString(d.hash.Sum(nil))
 	if d.part.sha256 != "" && sum != d.part.sha256 {
 		d.drop()
 		return File{}, hinted("try again; if it stays so, the file was changed or damaged at its source",
@@ -151,9 +163,9 @@ func (d *download) readState() error {
 
 // sized takes over a size that the source did not tell beforehand.
 func (d *download) sized(n int64) {
-	d.part.size = n
+	d.part.size, d.guessedSize = n, true
 	if d.at.Total < 0 {
-		d.at.Total = d.before + n // of several files at least so much
+		d.at.Total, d.guessedTotal = d.before+n, true // of several files at least so much
 	}
 }
 
@@ -169,7 +181,13 @@ func (d *download) advance(n int64) {
 // restart empties the file.
 func (d *download) restart() error {
 	d.hash.Reset()
-	d.head = nil
+	d.head, d.judged, d.look = nil, false, 0
+	if d.guessedSize {
+		d.part.size, d.guessedSize = -1, false
+	}
+	if d.guessedTotal {
+		d.at.Total, d.guessedTotal = -1, false
+	}
 	d.advance(-d.offset)
 	if err := d.file.Truncate(0); err != nil {
 		return err
@@ -255,7 +273,7 @@ func (d *download) begin(r *reply) error {
 			return fmt.Errorf("%s: unexpected Content-Range %q", r.Request.URL.Host, r.Header.Get("Content-Range"))
 		}
 		from, _ := strconv.ParseInt(m[1], 10, 64)
-		if etag := strongTag(r.Header); from != d.offset || etag != "" && strings.HasPrefix(d.state.Validator, `"`) && etag != d.state.Validator {
+		if from != d.offset || d.changed(r.Header) {
 			return errDiscard
 		}
 		total = -1
@@ -266,6 +284,16 @@ func (d *download) begin(r *reply) error {
 		return &statusError{code: r.StatusCode, host: r.Request.URL.Host, path: r.Request.URL.Path}
 	}
 	return d.accept(r, total)
+}
+
+// changed reports whether an answer is surely of another version than the bytes that are here. A server should have seen so
+// itself, by If-Range; some pass that over.
+func (d *download) changed(h http.Header) bool {
+	now := strongTag(h)
+	if !strings.HasPrefix(d.state.Validator, `"`) {
+		now = h.Get("Last-Modified")
+	}
+	return now != "" && d.state.Validator != "" && now != d.state.Validator
 }
 
 // accept takes over what an answer says of the whole file, where it agrees with what is known.
@@ -336,7 +364,33 @@ func (d *download) Write(b []byte) (int, error) {
 	if err != nil {
 		return n, &writeError{err}
 	}
-	return n, nil
+	if d.offset >= max(d.look, leastHead) {
+		err = d.judge()
+	}
+	return n, err
+}
+
+// uselessError is about a file that will not be a model that runs, however it goes on.
+type uselessError struct{ err error }
+
+func (e *uselessError) Error() string { return "not a usable model: " + e.err.Error() }
+func (e *uselessError) Unwrap() error { return e.err }
+
+// judge looks at the head of a model, as far as it is here, and ends the transfer of one that cannot be run.
+func (d *download) judge() error {
+	if d.judged || d.part.of == 0 {
+		return nil
+	}
+	head := make([]byte, min(d.offset, mostHead))
+	if _, err := d.file.ReadAt(head, 0); err != nil {
+		return &writeError{err}
+	}
+	known, err := judgeHead(d.part.name, head, d.part.size, d.part.of)
+	if err != nil {
+		return &uselessError{err}
+	}
+	d.judged, d.look = known || d.offset >= mostHead, 4*d.offset
+	return nil
 }
 
 // checkMagic refuses a page of a web site before gigabytes of it are kept.

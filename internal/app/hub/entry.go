@@ -256,6 +256,15 @@ func (s *Store) notFound(name string, names []string) error {
 	return hinted(hint, "model %s: %w (%s)", name, ErrNotFound, s.dir())
 }
 
+// nothingToRemove is notFound for one who wants no model brought.
+func (s *Store) nothingToRemove(name string, names []string) error {
+	hint := "retort list shows what is in the store"
+	if close := near(name, names); len(close) > 0 {
+		hint = "did you mean " + strings.Join(close, ", ") + "? " + hint
+	}
+	return hinted(hint, "model %s: %w (%s)", name, ErrNotFound, s.dir())
+}
+
 // Path returns what to open for a name: a GGUF file, or a folder with config.json and safetensors.
 func (s *Store) Path(name string) (string, error) {
 	e, err := s.Get(name)
@@ -270,7 +279,7 @@ func (s *Store) Remove(name string) error {
 	}
 	root, err := s.root()
 	if errors.Is(err, fs.ErrNotExist) {
-		return s.notFound(name, nil)
+		return s.nothingToRemove(name, nil)
 	}
 	if err != nil {
 		return err
@@ -297,7 +306,7 @@ func (s *Store) Remove(name string) error {
 	_, stageErr := root.Lstat(stage)
 	_, oldErr := root.Lstat(old)
 	if !here && stageErr != nil && oldErr != nil {
-		return s.notFound(name, names)
+		return s.nothingToRemove(name, names)
 	}
 	if here { // out of sight by one rename, so that nobody meets half of it
 		if err := errors.Join(root.RemoveAll(old), root.Rename(folder(name), old)); err != nil {

@@ -1,7 +1,8 @@
 // Package hub is the model store: it brings models from a file, a URL, the Hugging Face hub or an Ollama registry, checks
 // them, and says where they lie.
 //
-// It refuses to know what is inside a model, beyond asking the format packages whether a file opens. Every access to the
+// It refuses to know what is inside a model, beyond asking the format packages whether a file opens and package model
+// whether it can be run: by the first bytes of a file, before the rest is fetched. Every access to the
 // store goes through os.Root, so no name, manifest or link can lead out of it. Open pull.go first; a store looks so:
 //
 //	HOME/models/NAME/manifest.json     the entry: source, date, files with size and SHA-256 (NAME has @ for the colon)
@@ -50,6 +51,9 @@ var ErrNotFound = errors.New("not in the store")
 
 // ErrBusy is wrapped when another process is pulling or removing the same model.
 var ErrBusy = errors.New("in use by another process")
+
+// ErrOffline is wrapped where a host would have to be asked and the user forbade it.
+var ErrOffline = errors.New("offline")
 
 // Store is a folder of models. It holds nothing open between calls, and several processes may use one folder.
 type Store struct {

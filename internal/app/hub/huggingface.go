@@ -9,7 +9,10 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
+
+	"retort/internal/format/safetensors"
 )
 
 // hubFile is a file as the Hugging Face hub lists it.
@@ -28,6 +31,7 @@ const (
 
 // planHub plans hf:owner/repo[:file]: a GGUF where there is one, else the safetensors folder.
 func (p *pull) planHub(ctx context.Context, r ref) (*plan, error) {
+	p.say("asking %s for %s", p.hub.Host, r.repo)
 	files, err := p.hubFiles(ctx, r.repo)
 	if err != nil {
 		return nil, hubError(r.repo, p.hub, err)
@@ -63,6 +67,9 @@ func (p *pull) planHubFolder(ctx context.Context, repo string, files []hubFile) 
 	names, err := chooseFolder("hf:"+repo, names)
 	if err != nil {
 		return nil, err
+	}
+	if !slices.Contains(names, safetensors.SingleName) && !slices.Contains(names, safetensors.IndexName) {
+		return nil, fmt.Errorf("%s holds neither %s nor %s", repo, safetensors.SingleName, safetensors.IndexName)
 	}
 	pl := &plan{source: "hf:" + repo, format: FormatSafetensors, name: path.Base(repo)}
 	for _, name := range names {

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+
+	"retort/internal/format/gguf"
 )
 
 const ggufMagic = "GGUF"
@@ -137,30 +139,48 @@ func folderFiles(path string) ([]string, error) {
 	return files, err
 }
 
-// A split GGUF is PREFIX-00001-of-00003.gguf and its siblings, as llama.cpp writes it.
-var shardPattern = regexp.MustCompile(`^(.+)-(\d{5})-of-(\d{5})\.gguf$`)
+// shardsOf returns the names of all parts where name is that of one of several, and what they begin with; else name alone.
+func shardsOf(name string) (prefix string, names []string) {
+	names, ok := gguf.Parts(name)
+	if !ok {
+		return strings.TrimSuffix(name, ".gguf"), []string{name}
+	}
+	return strings.TrimSuffix(names[0], shardName("", 1, len(names))), names
+}
 
+// shardName is the name of part i of n, from 1.
 func shardName(prefix string, i, n int) string {
 	return fmt.Sprintf("%s-%05d-of-%05d.gguf", prefix, i, n)
 }
 
-// maxShards bounds what a name may ask for.
-const maxShards = 1000
+// firstOf is the path of the first part where file, with forward slashes, is one of several; else file.
+func firstOf(file string) string {
+	dir, base := path.Split(file)
+	_, names := shardsOf(base)
+	return dir + names[0]
+}
 
-// shardsOf returns the names of all shards where name is one of several, and its prefix; else name alone.
-func shardsOf(name string) (prefix string, names []string) {
-	m := shardPattern.FindStringSubmatch(name)
-	if m == nil {
-		return strings.TrimSuffix(name, ".gguf"), []string{name}
+// missingParts is the error about a model of n parts that are not all there.
+func missingParts(where, label string, n int, missing []string) error {
+	return fmt.Errorf("%s: %s is one of %d parts, and of these %s is missing", where, label, n, someOf(missing))
+}
+
+// absent adds to the error about a path where nothing lies what may have been meant.
+func absent(file string, err error) error {
+	var names []string
+	list, _ := os.ReadDir(filepath.Dir(file))
+	for _, d := range list {
+		if d.IsDir() || strings.HasSuffix(d.Name(), ".gguf") {
+			names = append(names, d.Name())
+		}
 	}
-	n, _ := strconv.Atoi(m[3])
-	if n < 1 || n > maxShards {
-		return strings.TrimSuffix(name, ".gguf"), []string{name}
+	if close := near(filepath.Base(file), names); len(close) > 0 {
+		for i, name := range close {
+			close[i] = filepath.Join(filepath.Dir(file), name)
+		}
+		return &Error{err, "did you mean " + strings.Join(close, ", ") + "?"}
 	}
-	for i := range n {
-		names = append(names, shardName(m[1], i+1, n))
-	}
-	return m[1], names
+	return &Error{err, "a model on the web is named hf:owner/repo, family:size or by its URL; retort list shows what is in the store"}
 }
 
 // planLocal plans the copy of a GGUF file, all shards of a split one, or a folder.
@@ -170,10 +190,10 @@ func planLocal(path string) (*plan, error) {
 		return nil, err
 	}
 	kind, err := modelKind(abs)
-	if err != nil {
-		return nil, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, absent(path, err)
 	}
-	if err := Check(abs); err != nil { // before gigabytes are copied
+	if err != nil {
 		return nil, err
 	}
 	pl := &plan{source: abs, format: kind, name: filepath.Base(abs)}
@@ -181,8 +201,21 @@ func planLocal(path string) (*plan, error) {
 	if kind == FormatGGUF {
 		dir = filepath.Dir(abs)
 		pl.name, names = shardsOf(filepath.Base(abs))
+		pl.source = filepath.Join(dir, names[0])
+		var missing []string
+		for _, name := range names {
+			if _, err := os.Stat(filepath.Join(dir, name)); errors.Is(err, fs.ErrNotExist) {
+				missing = append(missing, name)
+			}
+		}
+		if len(missing) > 0 {
+			return nil, missingParts(dir, filepath.Base(abs), len(names), missing)
+		}
 	} else if names, err = folderFiles(abs); err != nil {
 		return nil, err
+	}
+	if err := Check(abs); err != nil { // before gigabytes are copied
+		return nil, fmt.Errorf("not a usable model: %w", err)
 	}
 	for _, name := range names {
 		local := filepath.Join(dir, name)

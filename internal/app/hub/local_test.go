@@ -97,12 +97,32 @@ func TestPullFileCancelled(t *testing.T) {
 	wantNothing(t, s)
 }
 
+// A file that changes while it is copied is not taken for the one that was checked.
+func TestPullFileChanges(t *testing.T) {
+	s := newStore(t)
+	src := writeModel(t, t.TempDir(), "tiny.gguf", 400_000)
+	whole, cut := stat(t, src).Size(), false
+	e, err := s.Pull(t.Context(), src, PullOptions{Progress: func(p Progress) {
+		if p.Done > 0 && !cut {
+			cut = true
+			os.Truncate(src, whole/2)
+		}
+	}})
+	if err == nil && e.Size == whole {
+		t.Skip("the file system shares blocks: the copy was made at once")
+	}
+	if err == nil || !strings.Contains(err.Error(), "changed from") || len(leftovers(t, s)) > 0 {
+		t.Errorf("%+v, %v, left over %v", e, err, leftovers(t, s))
+	}
+	wantNothing(t, s)
+}
+
 func TestPullFolderAndShards(t *testing.T) {
 	s, dir := newStore(t), filepath.Join(t.TempDir(), "tiny")
 	if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string][]byte{"config.json": []byte("{}"), "model.safetensors": safetensors(1_000, 1),
+	for name, data := range map[string][]byte{"config.json": []byte(llamaConfig), "model.safetensors": safetensorsFile(1_000, 1),
 		"tokenizer.json": []byte("{}"), "tokenizer.gguf": []byte("GGUF"), "notes.txt": []byte("mine"), "optimizer.bin": nil} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
@@ -115,8 +135,13 @@ func TestPullFolderAndShards(t *testing.T) {
 	if err := s.Verify(t.Context(), "tiny", nil); err != nil {
 		t.Error(err)
 	}
-	writeModel(t, dir, shardName("big", 1, 2), 100)
-	last := writeModel(t, dir, shardName("big", 2, 2), 200)
+	last := ""
+	for i, data := range tinyParts(t, 100, 200) {
+		last = filepath.Join(dir, shardName("big", i+1, 2))
+		if err := os.WriteFile(last, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	e = mustPull(t, s, last, PullOptions{Name: "big:2b"}) // any shard stands for all
 	if len(e.Files) != 2 || filepath.Base(e.Path) != "big@2b-00001-of-00002.gguf" || Check(e.Path) != nil {
 		t.Errorf("entry %+v, %v", e, Check(e.Path))
@@ -128,9 +153,9 @@ func TestPullFolderAndShards(t *testing.T) {
 }
 
 func TestCheckSafetensors(t *testing.T) {
-	good := safetensors(100, 1)
+	good := safetensorsFile(100, 1)
 	dir := t.TempDir()
-	os.WriteFile(filepath.Join(dir, "config.json"), []byte("{}"), 0o644)
+	os.WriteFile(filepath.Join(dir, "config.json"), []byte(llamaConfig), 0o644)
 	for name, c := range map[string]struct {
 		data []byte
 		ok   bool

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,6 +36,7 @@ type PullOptions struct {
 	Name     string         // in the store, instead of one made from the source
 	SHA256   string         // that the single file must have, 64 hexadecimal digits
 	Replace  bool           // a model of that name from another source
+	Offline  bool           // ask no host; also on where $RETORT_OFFLINE is set to anything but 0 or false
 	Progress func(Progress) // called often, from one goroutine
 
 	HubEndpoint string // else $HF_ENDPOINT, else https://huggingface.co
@@ -58,6 +61,10 @@ func (o PullOptions) withDefaults() PullOptions {
 	o.HubEndpoint = first(o.HubEndpoint, os.Getenv("HF_ENDPOINT"), "https://huggingface.co")
 	o.HubToken = first(o.HubToken, os.Getenv("HF_TOKEN"))
 	o.Registry = first(o.Registry, os.Getenv("RETORT_REGISTRY"), "https://registry.ollama.ai")
+	if env := os.Getenv("RETORT_OFFLINE"); env != "" {
+		off, err := strconv.ParseBool(env)
+		o.Offline = o.Offline || off || err != nil // who sets it to "yes" means it
+	}
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = 30 * time.Second
 	}
@@ -78,6 +85,7 @@ type part struct {
 	size    int64    // -1 unknown
 	sha256  string   // or empty
 	version string   // names its state at the source, or empty
+	of      int      // of the first file of a GGUF model: in how many parts that is
 }
 
 // plan is what a source offers for one model.
@@ -129,6 +137,9 @@ func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
 		return Entry{}, err
 	}
 	p.report()
+	if e, done, err := p.kept(arg, r); done || err != nil {
+		return e, err
+	}
 	pl, err := p.plan(ctx, r)
 	if err != nil {
 		return Entry{}, err
@@ -164,6 +175,41 @@ func (p *pull) run(ctx context.Context, arg string) (Entry, error) {
 	return p.commit(pl, files)
 }
 
+// kept finds, where no host may be asked, the entry that an earlier pull of the same made. done is false where the source
+// is on this disk, or any host may be asked.
+func (p *pull) kept(arg string, r ref) (e Entry, done bool, err error) {
+	local, _ := modelKind(r.path)
+	if !p.Offline || r.kind == refPath || r.kind == refName && local != "" {
+		return Entry{}, false, nil
+	}
+	host, path := p.registry.Host, ""
+	if r.kind == refURL {
+		host = r.url.Host
+		if page, ok := p.hubPage(r.url); ok {
+			r = page
+		}
+	}
+	if r.kind == refName {
+		path, err = p.store.Path(r.name)
+	} else {
+		path, err = p.store.resolveSource(arg, r)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return Entry{}, false, err
+	}
+	entries, _ := p.store.List() // a damaged neighbour is not this model's matter
+	for _, e := range entries {
+		if err == nil && e.Path == path && (p.Name == "" || p.Name == e.Name) && (p.SHA256 == "" || p.SHA256 == e.SHA256) {
+			return e, true, nil
+		}
+	}
+	if r.kind == refHub {
+		host = p.hub.Host
+	}
+	return Entry{}, false, hinted("pull it without --offline and RETORT_OFFLINE, or name a file on this disk; retort list shows what is in the store",
+		"%w: it is not in the store, and %s is not asked", ErrOffline, host)
+}
+
 // checkWishes refuses options that no source can fulfil.
 func (p *pull) checkWishes() error {
 	if p.SHA256 = strings.ToLower(p.SHA256); p.SHA256 != "" && !hashPattern.MatchString(p.SHA256) {
@@ -192,9 +238,19 @@ func (p *pull) connect() error {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		hub: p.hub, token: p.HubToken, stall: p.StallTimeout, tries: p.Tries, backoff: p.Backoff,
-		note: func(text string) { p.at.Note = text; p.report(); p.at.Note = "" },
+		note: func(text string) { p.say("%s", text) },
+	}
+	if p.Offline {
+		p.client.offline = ErrOffline
 	}
 	return nil
+}
+
+// say makes a remark to the user.
+func (p *pull) say(format string, args ...any) {
+	p.at.Note = fmt.Sprintf(format, args...)
+	p.report()
+	p.at.Note = ""
 }
 
 func (p *pull) report() {
@@ -241,6 +297,7 @@ func (p *pull) settle(pl *plan) error {
 		pl.parts[0].sha256 = p.SHA256
 	}
 	if pl.format == FormatGGUF {
+		pl.parts[0].of = len(pl.parts)
 		for i := range pl.parts {
 			pl.parts[i].name = folder(pl.name) + ".gguf"
 			if len(pl.parts) > 1 {
@@ -269,6 +326,9 @@ func (p *pull) present(ctx context.Context, pl *plan) (e Entry, done bool, err e
 		e, err := p.store.entry(p.root, dir)
 		if err != nil {
 			continue // damaged: this pull mends it
+		}
+		if Check(e.Path) != nil {
+			continue // listed by an earlier version, which asked less of it
 		}
 		if err := p.hashLocal(ctx, pl, e); err != nil {
 			return Entry{}, false, err
@@ -345,18 +405,52 @@ func (p *pull) fetch(ctx context.Context, pl *plan) ([]File, error) {
 			return nil, err
 		}
 	}
-	var files []File
-	for i := range pl.parts {
-		part := &pl.parts[i]
-		p.at.File, p.at.Done = part.name, p.before
-		f, err := p.fetchPart(ctx, stage, part)
-		if err != nil {
+	files := make([]File, len(pl.parts))
+	bring := func(weights bool) error {
+		for i := range pl.parts {
+			part := &pl.parts[i]
+			if isWeights(part.name) != weights {
+				continue
+			}
+			p.at.File, p.at.Done = part.name, p.before
+			f, err := p.fetchPart(ctx, stage, part)
+			if err != nil {
+				return err
+			}
+			p.before += f.Size
+			files[i] = f
+		}
+		return nil
+	}
+	if err := bring(false); err != nil {
+		return nil, err
+	}
+	if pl.format == FormatSafetensors {
+		if err := p.checkStage(stage, pl); err != nil {
 			return nil, err
 		}
-		p.before += f.Size
-		files = append(files, f)
 	}
-	return files, nil
+	return files, bring(true)
+}
+
+// isWeights reports whether a file holds weights, which come after the small files that tell what they are good for.
+func isWeights(name string) bool {
+	return strings.HasSuffix(name, ".gguf") || strings.HasSuffix(name, ".safetensors")
+}
+
+// checkStage judges a folder by its small files before its weights are fetched.
+func (p *pull) checkStage(stage string, pl *plan) error {
+	var names []string
+	for _, part := range pl.parts {
+		names = append(names, part.name)
+	}
+	read := func(name string) ([]byte, error) {
+		return readRegular(p.root, filepath.Join(stage, name+partialSuffix), maxJSON)
+	}
+	if err := checkPlanned(pl.source, names, read); err != nil {
+		return errors.Join(fmt.Errorf("not a usable model: %w", err), p.root.RemoveAll(stage))
+	}
+	return nil
 }
 
 func (p *pull) fetchPart(ctx context.Context, stage string, part *part) (File, error) {

@@ -30,10 +30,10 @@ func hint(err error) string {
 
 func TestPullHub(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	data := model(t, 5_000, 1)
-	h.add("acme/Tiny-GGUF", "Tiny-Q8_0.gguf", model(t, 9_000, 2))
+	data := tinyGGUF(t, 5_000, 1)
+	h.add("acme/Tiny-GGUF", "Tiny-Q8_0.gguf", tinyGGUF(t, 9_000, 2))
 	h.add("acme/Tiny-GGUF", "Tiny-Q4_K_M.gguf", data)
-	h.add("acme/Tiny-GGUF", "mmproj-Tiny-Q4_K_M.gguf", model(t, 100, 3))
+	h.add("acme/Tiny-GGUF", "mmproj-Tiny-Q4_K_M.gguf", tinyGGUF(t, 100, 3))
 	h.add("acme/Tiny-GGUF", "README.md", []byte("# Tiny"))
 	var last Progress
 	o := h.options()
@@ -76,7 +76,7 @@ func TestPullHub(t *testing.T) {
 	if after, _ := h.counts(); after != before {
 		t.Errorf("an unchanged model was fetched again")
 	}
-	data = model(t, 6_000, 4)
+	data = tinyGGUF(t, 6_000, 4)
 	h.add("acme/Tiny-GGUF", "Tiny-Q4_K_M.gguf", data)
 	wantContent(t, s, mustPull(t, s, h.hub.URL+"/acme/Tiny-GGUF/blob/main/Tiny-Q4_K_M.gguf", o), data)
 }
@@ -84,7 +84,7 @@ func TestPullHub(t *testing.T) {
 // Endpoints that have no tree list names alone; sizes and hashes then come from HEAD.
 func TestPullHubSiblings(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	data := model(t, 5_000, 1)
+	data := tinyGGUF(t, 5_000, 1)
 	h.add("acme/tiny", "sub dir/tiny#1-f16.gguf", data)
 	h.ask = func(w http.ResponseWriter, r *http.Request, n int) bool {
 		if strings.Contains(r.URL.Path, "/tree/") {
@@ -107,18 +107,18 @@ func TestPullHubSiblings(t *testing.T) {
 func TestPullHubFolder(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
 	files := map[string][]byte{
-		"config.json":                      []byte(`{"model_type":"llama"}`),
+		"config.json":                      []byte(llamaConfig),
 		"tokenizer.json":                   []byte(`{}`),
-		"model-00001-of-00002.safetensors": safetensors(3_000, 1),
-		"model-00002-of-00002.safetensors": safetensors(2_000, 2),
-		"model.safetensors.index.json":     []byte(`{"weight_map":{}}`),
+		"model-00001-of-00002.safetensors": safetensorsFile(3_000, 1),
+		"model-00002-of-00002.safetensors": safetensorsFile(2_000, 2),
+		"model.safetensors.index.json":     indexOf("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"),
 	}
 	for name, data := range files {
 		h.add("acme/tiny", name, data)
 	}
-	h.add("acme/tiny", "consolidated.safetensors", safetensors(5_000, 3))
+	h.add("acme/tiny", "consolidated.safetensors", safetensorsFile(5_000, 3))
 	h.add("acme/tiny", "pytorch_model.bin", []byte("pickle"))
-	h.add("acme/tiny", "onnx/model.safetensors", safetensors(10, 3))
+	h.add("acme/tiny", "onnx/model.safetensors", safetensorsFile(10, 3))
 	e := mustPull(t, s, "hf:acme/tiny", h.options())
 	if e.Name != "tiny" || e.Format != FormatSafetensors || len(e.Files) != len(files) {
 		t.Fatalf("entry %+v", e)
@@ -144,7 +144,7 @@ func TestPullHubFolder(t *testing.T) {
 
 func TestPullShards(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	shards := [][]byte{model(t, 2_000, 1), model(t, 3_000, 2), model(t, 100, 3)}
+	shards := tinyParts(t, 2_000, 3_000, 100)
 	for i, data := range shards {
 		h.add("acme/big", shardName("Q4_K_M/big-Q4_K_M", i+1, 3), data)
 	}
@@ -165,7 +165,7 @@ func TestPullShards(t *testing.T) {
 
 func TestPullRegistry(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	h.images["qwen3:0.6b"], h.images["qwen3:latest"] = model(t, 4_000, 1), model(t, 5_000, 2)
+	h.images["qwen3:0.6b"], h.images["qwen3:latest"] = tinyGGUF(t, 4_000, 1), tinyGGUF(t, 5_000, 2)
 	e := mustPull(t, s, "qwen3:0.6b", h.options())
 	wantContent(t, s, e, h.images["qwen3:0.6b"])
 	latest := mustPull(t, s, "qwen3:latest", h.options())
@@ -194,7 +194,7 @@ func TestPullRegistry(t *testing.T) {
 }
 
 func TestPullURL(t *testing.T) {
-	data := model(t, 30_000, 1)
+	data := tinyGGUF(t, 30_000, 1)
 	for name, handle := range map[string]http.HandlerFunc{
 		"plain": func(w http.ResponseWriter, r *http.Request) { serveBlob(w, r, data) },
 		"no HEAD, no length": func(w http.ResponseWriter, r *http.Request) {
@@ -227,7 +227,7 @@ func TestPullURL(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	data := model(t, 3_000, 1)
+	data := tinyGGUF(t, 3_000, 1)
 	h := newFakeHub(t)
 	h.add("acme/tiny", "tiny-Q4_K_M.gguf", data)
 	h.add("acme/pickle", "pytorch_model.bin", []byte("x"))
@@ -270,7 +270,7 @@ func TestRefusals(t *testing.T) {
 		{ref: "nothing:1b", want: h.hub.Listener.Addr().String() + "/v2/library/nothing/manifests/1b: HTTP 404", hint: "hf:"},
 		{ref: "hf:acme/tiny", ask: func(w http.ResponseWriter, r *http.Request, n int) bool { fmt.Fprint(w, "<html>"); return true },
 			want: h.hub.Listener.Addr().String() + "/api/models/acme/tiny/tree/main: listing: "},
-		{ref: junk, want: "not a usable model"},
+		{ref: junk, want: "not a usable model", clean: true},
 		{ref: gz, want: "encoding"},
 		{ref: "file:///etc/passwd", want: "scheme", typed: true},
 		{ref: "https://user:pw@example.com/x.gguf", want: "user name", typed: true},
@@ -306,7 +306,7 @@ func TestRefusals(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	h.images["tiny:1b"] = model(t, 1_000, 1)
+	h.images["tiny:1b"] = tinyGGUF(t, 1_000, 1)
 	h.ask = func(w http.ResponseWriter, r *http.Request, n int) bool {
 		if n == 1 {
 			w.Header().Set("Retry-After", "1")
@@ -330,7 +330,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 func TestBadAnswers(t *testing.T) {
-	data := model(t, 30_000, 1)
+	data := tinyGGUF(t, 30_000, 1)
 	for name, serve := range map[string]func(w http.ResponseWriter, r *http.Request){
 		"longer": func(w http.ResponseWriter, r *http.Request) {
 			w.(*countingWriter).ResponseWriter.(http.Flusher).Flush()

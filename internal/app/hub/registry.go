@@ -30,6 +30,7 @@ func (p *pull) planRegistry(ctx context.Context, name string) (*plan, error) {
 	if !ok {
 		tag = "latest"
 	}
+	p.say("asking %s for %s:%s", p.registry.Host, family, tag)
 	base := p.registry.JoinPath("v2", "library", family)
 	data, _, err := p.client.small(ctx, base.JoinPath("manifests", tag), acceptManifest, maxManifest)
 	if err != nil {
@@ -87,7 +88,17 @@ func parseImage(data []byte) (digest string, size int64, err error) {
 	return digest, size, nil
 }
 
-// planURL plans a GGUF file, or all shards of a split one, at a URL.
+// firstURL is the URL of the first part where u is that of one of several; else u.
+func firstURL(u *url.URL) *url.URL {
+	if firstOf(u.Path) == u.Path {
+		return u
+	}
+	first := *u
+	first.Path, first.RawPath = firstOf(u.Path), ""
+	return &first
+}
+
+// planURL plans a GGUF file, or all parts of one, at a URL. Each part is asked for before any is fetched.
 func (p *pull) planURL(ctx context.Context, u *url.URL) (*plan, error) {
 	base := path.Base(u.Path)
 	if isPickle(base) {
@@ -97,20 +108,39 @@ func (p *pull) planURL(ctx context.Context, u *url.URL) (*plan, error) {
 	if prefix == "/" || prefix == "." {
 		prefix = "" // settle then asks for a name
 	}
-	pl := &plan{name: prefix, source: sourceURL(u), format: FormatGGUF}
+	pl := &plan{name: prefix, source: sourceURL(firstURL(u)), format: FormatGGUF}
+	var missing []string
 	for _, name := range names {
 		at := *u
 		if len(names) > 1 {
 			at.Path, at.RawPath = path.Join(path.Dir(u.Path), name), ""
-			if name == names[0] {
-				pl.source = sourceURL(&at)
-			}
 		}
 		part := part{name: name, url: &at, size: -1}
-		if err := p.ask(ctx, &part); err != nil {
+		err := p.ask(ctx, &part)
+		if err == nil && len(names) > 1 && part.size < 0 {
+			err = p.probe(ctx, &part)
+		}
+		var status *statusError
+		if len(names) > 1 && errors.As(err, &status) && (status.code == http.StatusNotFound || status.code == http.StatusGone) {
+			missing = append(missing, name)
+		} else if err != nil {
 			return nil, err
 		}
 		pl.parts = append(pl.parts, part)
 	}
+	if len(missing) > 0 {
+		return nil, missingParts(u.Host, base, len(names), missing)
+	}
 	return pl, nil
+}
+
+// probe asks for a part's first byte, where HEAD told nothing: what is not there shall be known before the others come.
+func (p *pull) probe(ctx context.Context, part *part) error {
+	return p.client.retry(ctx, func() (int64, error) {
+		r, err := p.client.do(ctx, http.MethodGet, part.url, http.Header{"Range": {"bytes=0-0"}}, true)
+		if err != nil {
+			return 0, err
+		}
+		return 0, r.Body.Close()
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 )
 
@@ -34,19 +35,39 @@ func (s *Store) Resolve(model string) (string, error) {
 // resolvePath accepts a model on disk, or NAME.gguf for NAME in the store.
 func (s *Store) resolvePath(file string) (string, error) {
 	kind, err := modelKind(file)
+	if kind == FormatGGUF {
+		return firstPart(file), nil
+	}
 	if kind != "" {
 		return file, nil
 	}
-	if name := canonical(file); errors.Is(err, fs.ErrNotExist) && checkName(name) == nil {
+	prefix, _ := shardsOf(file)
+	if name := canonical(prefix); errors.Is(err, fs.ErrNotExist) && checkName(name) == nil {
 		if found, storeErr := s.Path(name); storeErr == nil {
 			return found, nil
 		}
 	}
 	var pathErr *fs.PathError
 	if errors.As(err, &pathErr) {
-		return "", fmt.Errorf("model %s: %w", file, pathErr.Err)
+		err = fmt.Errorf("model %s: %w", file, pathErr.Err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = absent(file, err)
 	}
 	return "", err
+}
+
+// firstPart is the path of the first part where file is one of several and the first is there; else file.
+func firstPart(file string) string {
+	_, names := shardsOf(filepath.Base(file))
+	if names[0] == filepath.Base(file) {
+		return file
+	}
+	first := filepath.Join(filepath.Dir(file), names[0])
+	if kind, _ := modelKind(first); kind != FormatGGUF {
+		return file
+	}
+	return first
 }
 
 // resolveSource finds the entry that was pulled from a source.
@@ -59,7 +80,7 @@ func (s *Store) resolveSource(model string, r ref) (string, error) {
 	paths := map[string]string{}
 	for _, e := range entries {
 		if r.kind == refURL {
-			if e.Source == sourceURL(r.url) {
+			if e.Source == sourceURL(firstURL(r.url)) {
 				return e.Path, nil
 			}
 			continue
@@ -71,7 +92,7 @@ func (s *Store) resolveSource(model string, r ref) (string, error) {
 		if src.file == "" && r.file == "" {
 			return e.Path, nil
 		}
-		all = append(all, edition{src.file, []hubFile{{Path: src.file, Size: e.Size}}})
+		all = append(all, edition{label: src.file, files: []hubFile{{Path: src.file, Size: e.Size}}})
 		paths[src.file] = e.Path
 	}
 	if len(all) > 0 {

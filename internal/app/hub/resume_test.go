@@ -17,7 +17,7 @@ import (
 
 // A pull that is stopped at any byte goes on from there: the second run asks for the rest alone.
 func TestResumeAfterCancel(t *testing.T) {
-	data := model(t, 40_000, 1)
+	data := tinyGGUF(t, 40_000, 1)
 	rng := rand.New(rand.NewPCG(7, 7))
 	for i := range 12 {
 		at := 1 + rng.Int64N(int64(len(data)-1))
@@ -78,7 +78,7 @@ func TestResumeAfterCancel(t *testing.T) {
 
 // Connections that break are taken up within one run, and no byte is sent twice.
 func TestBrokenConnections(t *testing.T) {
-	data := model(t, 40_000, 2)
+	data := tinyGGUF(t, 40_000, 2)
 	h, s := newFakeHub(t), newStore(t)
 	h.images["tiny:1b"] = data
 	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
@@ -99,14 +99,14 @@ func TestBrokenConnections(t *testing.T) {
 	if _, sent := h.counts(); sent != int64(len(data)) {
 		t.Errorf("%d bytes sent for a file of %d", sent, len(data))
 	}
-	if len(notes) != 4 || !strings.Contains(notes[0], "trying again") {
-		t.Errorf("notes %q, want four waits", notes)
+	if len(notes) != 5 || !strings.Contains(notes[1], "trying again") {
+		t.Errorf("notes %q, want whom we ask and four waits", notes)
 	}
 }
 
 func TestTriesAreBounded(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	h.images["tiny:1b"] = model(t, 10_000, 3)
+	h.images["tiny:1b"] = tinyGGUF(t, 10_000, 3)
 	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
 		cutAfter(w, r, data, 100)
 		return true
@@ -125,7 +125,7 @@ func TestTriesAreBounded(t *testing.T) {
 }
 
 func TestStalledBody(t *testing.T) {
-	data := model(t, 20_000, 4)
+	data := tinyGGUF(t, 20_000, 4)
 	stall := func(w http.ResponseWriter, r *http.Request, n int64) {
 		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 		w.Header().Set("ETag", `"tag-`+shaOf(data)[:8]+`"`)
@@ -164,7 +164,7 @@ func TestStalledBody(t *testing.T) {
 
 // A resumed pull knows from its first run how long the file is, where the server tells it only with the bytes.
 func TestResumedTotal(t *testing.T) {
-	data := model(t, 20_000, 13)
+	data := tinyGGUF(t, 20_000, 13)
 	cut := true
 	url := serveFile(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -197,7 +197,7 @@ func TestResumedTotal(t *testing.T) {
 }
 
 func TestServerWithoutRanges(t *testing.T) {
-	data := model(t, 20_000, 5)
+	data := tinyGGUF(t, 20_000, 5)
 	h, s := newFakeHub(t), newStore(t)
 	h.images["tiny:1b"] = data
 	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
@@ -215,7 +215,7 @@ func TestServerWithoutRanges(t *testing.T) {
 
 // A file that changes at a URL between two runs is fetched anew, never mixed.
 func TestChangedBetweenRuns(t *testing.T) {
-	first, second := model(t, 20_000, 6), model(t, 20_000, 7)
+	first, second := tinyGGUF(t, 20_000, 6), tinyGGUF(t, 20_000, 7)
 	if len(first) != len(second) {
 		t.Fatal("the two editions should have one size")
 	}
@@ -247,7 +247,7 @@ func TestChangedBetweenRuns(t *testing.T) {
 }
 
 func TestWrongBytes(t *testing.T) {
-	data := model(t, 20_000, 8)
+	data := tinyGGUF(t, 20_000, 8)
 	bad := bytes.Clone(data)
 	bad[len(bad)/2] ^= 1
 	h, s := newFakeHub(t), newStore(t)
@@ -271,7 +271,7 @@ func TestWrongBytes(t *testing.T) {
 
 // A damaged partial file is found out by the hash and does not stay in the way.
 func TestDamagedPartial(t *testing.T) {
-	data := model(t, 20_000, 9)
+	data := tinyGGUF(t, 20_000, 9)
 	h, s := newFakeHub(t), newStore(t)
 	h.images["tiny:1b"] = data
 	h.serve = func(w http.ResponseWriter, r *http.Request, data []byte, n int) bool {
@@ -313,7 +313,7 @@ func TestDamagedPartial(t *testing.T) {
 
 // A process that is killed leaves no lock and no half entry, and nothing is fetched twice.
 func TestKill(t *testing.T) {
-	data := model(t, 60_000, 11)
+	data := tinyGGUF(t, 60_000, 11)
 	h, s := newFakeHub(t), newStore(t)
 	h.mu.Lock() // the request comes from another process: nothing else orders it after this
 	h.images["tiny:1b"] = data
@@ -359,7 +359,7 @@ func TestKill(t *testing.T) {
 
 // A process that dies inside the last step leaves a stage that the next pull only has to move.
 func TestDeathInCommit(t *testing.T) {
-	data := model(t, 10_000, 10)
+	data := tinyGGUF(t, 10_000, 10)
 	h, s := newFakeHub(t), newStore(t)
 	h.images["tiny:1b"] = data
 	mustPull(t, s, "tiny:1b", h.options())
@@ -382,7 +382,7 @@ func TestDeathInCommit(t *testing.T) {
 // A process that dies between moving the old edition out and the new one in leaves the old one to go back to.
 func TestDeathInReplace(t *testing.T) {
 	h, s := newFakeHub(t), newStore(t)
-	data := model(t, 10_000, 12)
+	data := tinyGGUF(t, 10_000, 12)
 	h.images["tiny:1b"] = data
 	mustPull(t, s, "tiny:1b", h.options())
 	if err := os.Rename(filepath.Join(s.dir(), "tiny@1b"), filepath.Join(s.dir(), partialDir, "tiny@1b~old")); err != nil {

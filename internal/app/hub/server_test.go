@@ -254,8 +254,66 @@ func cutAfter(w http.ResponseWriter, r *http.Request, data []byte, n int64) {
 	serveBlob(c, r, data)
 }
 
-// model makes a GGUF file with n random numbers.
-func model(t testing.TB, n int, seed uint64) []byte {
+// setLlama gives a file what a llama's config is read from.
+func setLlama(w *gguf.Writer) {
+	setConfig(w)
+	setEmbedding(w)
+}
+
+func setConfig(w *gguf.Writer) {
+	w.Set("general.architecture", gguf.ValueOf("llama"))
+	for _, key := range []string{"embedding_length", "block_count", "feed_forward_length", "context_length"} {
+		w.Set("llama."+key, gguf.ValueOf(uint32(8)))
+	}
+	w.Set("llama.attention.head_count", gguf.ValueOf(uint32(2)))
+	w.Set("llama.attention.layer_norm_rms_epsilon", gguf.ValueOf(float32(1e-5)))
+}
+
+func setEmbedding(w *gguf.Writer) {
+	w.Add("token_embd.weight", gguf.F32, []int{8, 2}, func(dst io.Writer) error {
+		_, err := dst.Write(make([]byte, 64))
+		return err
+	})
+}
+
+// llamaConfig is a config.json that is accepted.
+const llamaConfig = `{"model_type":"llama","vocab_size":8,"hidden_size":8,"num_hidden_layers":1,"num_attention_heads":2,"intermediate_size":8,"max_position_embeddings":16}`
+
+// indexOf is the index of a folder whose shards each hold one tensor, w and a number from 1.
+func indexOf(shards ...string) []byte {
+	files := map[string]string{}
+	for i, shard := range shards {
+		files[fmt.Sprint("w", i+1)] = shard
+	}
+	data, _ := json.Marshal(map[string]any{"weight_map": files})
+	return data
+}
+
+// tinyGGUF makes a GGUF file with n random numbers.
+func tinyGGUF(t testing.TB, n int, seed uint64) []byte {
+	return writeGGUF(t, setLlama, "output_norm.weight", n, seed)
+}
+
+// tinyParts makes the parts of one model, with ns random numbers each.
+func tinyParts(t testing.TB, ns ...int) [][]byte {
+	t.Helper()
+	var parts [][]byte
+	for i, n := range ns {
+		head := func(w *gguf.Writer) {
+			if i == 0 {
+				setLlama(w)
+			}
+			w.Set("split.no", gguf.ValueOf(uint16(i)))
+			w.Set("split.count", gguf.ValueOf(uint16(len(ns))))
+			w.Set("split.tensors.count", gguf.ValueOf(int32(len(ns)+1)))
+		}
+		parts = append(parts, writeGGUF(t, head, fmt.Sprintf("blk.%d.ffn_up.weight", i), n, uint64(i)))
+	}
+	return parts
+}
+
+// writeGGUF makes a GGUF file of what head sets and a tensor of n random numbers.
+func writeGGUF(t testing.TB, head func(w *gguf.Writer), tensor string, n int, seed uint64) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "m.gguf")
 	w, err := gguf.Create(file)
@@ -263,8 +321,8 @@ func model(t testing.TB, n int, seed uint64) []byte {
 		t.Fatal(err)
 	}
 	defer w.Abort()
-	w.Set("general.architecture", gguf.ValueOf("llama"))
-	w.Add("output_norm.weight", gguf.F32, []int{n}, func(dst io.Writer) error {
+	head(w)
+	w.Add(tensor, gguf.F32, []int{n}, func(dst io.Writer) error {
 		rng, data := rand.New(rand.NewPCG(seed, 1)), make([]byte, 4*n)
 		for i := range data {
 			data[i] = byte(rng.Uint32())
@@ -282,9 +340,9 @@ func model(t testing.TB, n int, seed uint64) []byte {
 	return data
 }
 
-// safetensors makes a file with one tensor of n bytes.
-func safetensors(n int, fill byte) []byte {
-	header := fmt.Sprintf(`{"__metadata__":{"format":"pt"},"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}`, n, n)
+// safetensorsFile makes a file with one tensor, w and fill, of n bytes.
+func safetensorsFile(n int, fill byte) []byte {
+	header := fmt.Sprintf(`{"__metadata__":{"format":"pt"},"w%d":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}`, fill, n, n)
 	out := make([]byte, 8, 8+len(header)+n)
 	out[0], out[1] = byte(len(header)), byte(len(header)>>8)
 	out = append(out, header...)

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// rename is a variable so that a test can let the last step of a commit fail.
+var rename = (*os.Root).Rename
+
 // stageDir is where a pull gathers its files. It becomes the entry by one rename.
 func stageDir(name string) string { return filepath.Join(partialDir, folder(name)) }
 
@@ -106,20 +109,20 @@ func (p *pull) commit(pl *plan, files []File) (Entry, error) {
 	if err := Check(check); err != nil {
 		return Entry{}, p.unusable(stage, pl, err)
 	}
-	for _, f := range files {
-		p.root.Remove(filepath.Join(stage, f.Name+stateSuffix))
-	}
 	if err := writeManifest(p.root, filepath.Join(stage, manifestName), e); err != nil {
 		return Entry{}, err
 	}
 	if _, err := p.root.Lstat(dir); err == nil {
-		if err := p.root.Rename(dir, old); err != nil {
+		if err := rename(p.root, dir, old); err != nil {
 			return Entry{}, err
 		}
 	}
-	if err := p.root.Rename(stage, dir); err != nil {
-		p.root.Rename(old, dir) // nothing to put back where there was no older one
+	if err := rename(p.root, stage, dir); err != nil {
+		rename(p.root, old, dir) // nothing to put back where there was no older one
 		return Entry{}, err
+	}
+	for _, f := range files { // only now: with them a commit that fails can be tried again without the network
+		p.root.Remove(filepath.Join(dir, f.Name+stateSuffix))
 	}
 	p.root.RemoveAll(old) // what stays in the way of this is cleared by the next pull of the name
 	return p.store.entry(p.root, dir)

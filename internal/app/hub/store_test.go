@@ -4,8 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -96,7 +99,7 @@ func TestEmptyStore(t *testing.T) {
 func writeModel(t *testing.T, dir, name string, n int) string {
 	t.Helper()
 	file := filepath.Join(dir, name)
-	if err := os.WriteFile(file, model(t, n, uint64(n)), 0o644); err != nil {
+	if err := os.WriteFile(file, tinyGGUF(t, n, uint64(n)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return file
@@ -166,6 +169,49 @@ func TestDamage(t *testing.T) {
 	if err := s.Verify(t.Context(), "good", nil); err != nil {
 		t.Error(err)
 	}
+}
+
+// A manifest whose hash is not that of its files was changed by hand or half written.
+func TestManifestHash(t *testing.T) {
+	zero, one := strings.Repeat("0", 64), strings.Repeat("1", 64)
+	for sum, ok := range map[string]bool{zero: true, one: false} {
+		data := `{"name":"a","source":"x","format":"gguf","sha256":"` + sum + `","size":3,"files":[{"name":"a.gguf","size":3,"sha256":"` + zero + `"}]}`
+		if _, err := parseManifest([]byte(data), "a"); (err == nil) != ok {
+			t.Errorf("sha256 %s: %v", sum, err)
+		}
+	}
+}
+
+// Of all who want one name at the same time, one at a time has it, also while the lock's file comes and goes.
+func TestLockIsExclusive(t *testing.T) {
+	root, err := newStore(t).makeRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	var inside atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 400 {
+				unlock, err := lockName(root, "tiny")
+				if errors.Is(err, ErrBusy) {
+					continue
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n := inside.Add(1); n != 1 {
+					t.Errorf("%d hold the lock", n)
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestRemove(t *testing.T) {
@@ -238,8 +284,8 @@ func TestResolve(t *testing.T) {
 	if err := os.Mkdir("nothing", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"m/config.json": "{}", "m/model.safetensors": string(safetensors(4, 1)),
-		"bare/model.safetensors": string(safetensors(4, 1)), "old/model.bin": "x", "old/config.json": "{}", "notes": "text"} {
+	for name, data := range map[string]string{"m/config.json": "{}", "m/model.safetensors": string(safetensorsFile(4, 1)),
+		"bare/model.safetensors": string(safetensorsFile(4, 1)), "old/model.bin": "x", "old/config.json": "{}", "notes": "text"} {
 		os.MkdirAll(filepath.Dir(name), 0o755)
 		if err := os.WriteFile(name, []byte(data), 0o644); err != nil {
 			t.Fatal(err)

@@ -226,6 +226,54 @@ func tileQ6_Kx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n 
 //go:noescape
 func tileQ6_Kx2AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
 
+//go:noescape
+func expandMXAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func tileMXx1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileMXx2AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileMXx4AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileMXx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileMXx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileMXx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileMXx4AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func expandIQAVX512(dst *float32, w *byte, spans int)
+
+//go:noescape
+func tileIQx1AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileIQx2AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileIQx4AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileIQx8AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileIQx16AVX512(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileIQx1AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
+//go:noescape
+func tileIQx2AVX2(y *float32, ldy int, a *byte, stride int, w *byte, spans, n int)
+
 var int8ExpandAVX512 = [panelFormats]func(dst *float32, w *byte, spans int){
 	PanelQ4_0: expandQ4_0AVX512,
 	PanelQ4_1: expandQ4_1AVX512,
@@ -236,6 +284,8 @@ var int8ExpandAVX512 = [panelFormats]func(dst *float32, w *byte, spans int){
 	PanelQ4_K: expandQ4_KAVX512,
 	PanelQ5_K: expandQ5_KAVX512,
 	PanelQ6_K: expandQ6_KAVX512,
+	PanelMX:   expandMXAVX512,
+	PanelIQ:   expandIQAVX512,
 }
 
 // int8TilesAVX512 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format that has them.
@@ -249,6 +299,8 @@ var int8TilesAVX512 = [panelFormats][5]int8Tile{
 	PanelQ4_K: {0: tileQ4_Kx1AVX512, 1: tileQ4_Kx2AVX512, 2: tileQ4_Kx4AVX512, 3: tileQ4_Kx8AVX512, 4: tileQ4_Kx16AVX512},
 	PanelQ5_K: {0: tileQ5_Kx1AVX512, 1: tileQ5_Kx2AVX512, 2: tileQ5_Kx4AVX512, 3: tileQ5_Kx8AVX512, 4: tileQ5_Kx16AVX512},
 	PanelQ6_K: {0: tileQ6_Kx1AVX512, 1: tileQ6_Kx2AVX512, 2: tileQ6_Kx4AVX512, 3: tileQ6_Kx8AVX512, 4: tileQ6_Kx16AVX512},
+	PanelMX:   {0: tileMXx1AVX512, 1: tileMXx2AVX512, 2: tileMXx4AVX512, 3: tileMXx8AVX512, 4: tileMXx16AVX512},
+	PanelIQ:   {0: tileIQx1AVX512, 1: tileIQx2AVX512, 2: tileIQx4AVX512, 3: tileIQx8AVX512, 4: tileIQx16AVX512},
 }
 
 // int8TilesAVX2 holds the tiles of 1, 2, 4, 8 and 16 tokens of each format that has them.
@@ -262,4 +314,6 @@ var int8TilesAVX2 = [panelFormats][5]int8Tile{
 	PanelQ4_K: {0: tileQ4_Kx1AVX2, 2: tileQ4_Kx4AVX2},
 	PanelQ5_K: {0: tileQ5_Kx1AVX2, 2: tileQ5_Kx4AVX2},
 	PanelQ6_K: {0: tileQ6_Kx1AVX2, 1: tileQ6_Kx2AVX2},
+	PanelMX:   {0: tileMXx1AVX2, 2: tileMXx4AVX2},
+	PanelIQ:   {0: tileIQx1AVX2, 1: tileIQx2AVX2},
 }

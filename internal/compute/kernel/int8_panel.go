@@ -1,6 +1,9 @@
 package kernel
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // A PanelFormat says how 16 rows of a quantized weight lie in memory: in the order in which the integer kernels
 // read them, with the same numbers as the stored format of that name, so that nothing is rounded twice.
@@ -19,14 +22,17 @@ import "encoding/binary"
 //	Q5_0    nibbles(q>>1) bits(q&1) d[16]f16                      (q-16)·d                 352
 //	Q5_1    nibbles(q&15) bits(q>>4) d[16]f16 m[16]f16            q·d + m                  384
 //	Q8_0    bytes(q) d[16]f16                                     (q-128)·d                544
+//	MX      bytes(q) d[16]f32                                     (q-128)·d                576
 //
 //	        a superblock of 16 x 256: a head, then 8 blocks                                bytes of a superblock
 //	Q2_K    d[16]f16 m[16]f16 (s|n<<4)[8][2][16]u4, pairs(q)      q·(s·d) - n·m            1344
 //	Q4_K    d[16]f16 m[16]f16 (s[16] n[16])[8]u8, nibbles(q)      q·(s·d) - n·m            2368
 //	Q5_K    as Q4_K, nibbles(q&15) bits(q>>4)                     q·(s·d) - n·m            2880
 //	Q6_K    d[16]f16 0[32] s[8][2][16]int8, nibbles(q>>2) pairs(q&3)   (q-32)·(s·d)        3392
+//	IQ      d[16]f32 s[8][2][16]int8, bytes(q)                    (q-128)·(s·d)            4416
 //
-// In Q2_K and Q6_K the first s and n of a block are for its columns 0 to 15, the second for 16 to 31.
+// MX and IQ hold ggml's formats whose codes come out of tables, or whose scale is no float16 of its own.
+// In Q2_K, Q6_K and IQ the first s and n of a block are for its columns 0 to 15, the second for 16 to 31.
 type PanelFormat uint8
 
 // The formats that have integer kernels.
@@ -40,6 +46,8 @@ const (
 	PanelQ4_K
 	PanelQ5_K
 	PanelQ6_K
+	PanelMX
+	PanelIQ
 	panelFormats
 )
 
@@ -54,6 +62,7 @@ type panelLayout struct {
 	top    bool // the nibbles are the upper four bits of a code
 	halves bool // two scales a block
 	min    bool // codes have a minimum instead of a centre
+	wide   bool // d is a float32: its lower half in PanelBlock.D, its upper in M
 	centre int  // what is taken off a code
 	shift  int  // the kernels multiply by code << shift
 }
@@ -68,6 +77,8 @@ var panelLayouts = [panelFormats]panelLayout{
 	PanelQ4_K: {name: "Q4_K", span: 256, head: 320, block: 256, low: 4, min: true},
 	PanelQ5_K: {name: "Q5_K", span: 256, head: 320, block: 320, low: 4, high: 1, min: true},
 	PanelQ6_K: {name: "Q6_K", span: 256, head: 320, block: 384, low: 4, high: 2, top: true, halves: true, centre: 32, shift: 2},
+	PanelMX:   {name: "MX", span: 32, block: 576, low: 8, centre: 128, wide: true},
+	PanelIQ:   {name: "IQ", span: 256, head: 320, block: 512, low: 8, halves: true, centre: 128, wide: true},
 }
 
 // String returns the name of the stored format with the same numbers.
@@ -88,7 +99,7 @@ func (f PanelFormat) Bytes(cols int) int {
 // PanelBlock is one block unpacked: 16 rows of 32 columns.
 type PanelBlock struct {
 	Q    [Panel][8]uint32 // codes as in the table of PanelFormat, four a word, the first in the lowest byte
-	D, M [Panel]uint16    // f16: scale and minimum of the row's block or superblock
+	D, M [Panel]uint16    // f16: scale and minimum of the row's block or superblock; or halves of a scale, see SetWide
 	S, N [Panel][2]uint8  // their integer factors, one a half; both are equal where the format has one a block
 }
 
@@ -107,20 +118,12 @@ func (f PanelFormat) Pack(w []byte, b int, src *PanelBlock) {
 	head, block := l.at(w, b)
 	rest := l.packCodes(block, &src.Q)
 	if l.span == int8Block {
-		for r := range Panel {
-			binary.LittleEndian.PutUint16(rest[2*r:], src.D[r])
-			if l.min {
-				binary.LittleEndian.PutUint16(rest[32+2*r:], src.M[r])
-			}
-		}
+		l.packScales(rest, src)
 		return
 	}
+	l.packScales(head, src)
 	factors := head[64+32*(b%8):]
 	for r := range Panel {
-		binary.LittleEndian.PutUint16(head[2*r:], src.D[r])
-		if l.min {
-			binary.LittleEndian.PutUint16(head[32+2*r:], src.M[r])
-		}
 		switch {
 		case l.halves && l.min:
 			factors[r], factors[16+r] = src.S[r][0]|src.N[r][0]<<4, src.S[r][1]|src.N[r][1]<<4
@@ -131,6 +134,27 @@ func (f PanelFormat) Pack(w []byte, b int, src *PanelBlock) {
 		}
 	}
 }
+
+// packScales writes d and, where there is one, m of all rows.
+func (l *panelLayout) packScales(dst []byte, src *PanelBlock) {
+	for r := range Panel {
+		switch {
+		case l.wide:
+			binary.LittleEndian.PutUint32(dst[4*r:], src.wide(r))
+			continue
+		case l.min:
+			binary.LittleEndian.PutUint16(dst[32+2*r:], src.M[r])
+		}
+		binary.LittleEndian.PutUint16(dst[2*r:], src.D[r])
+	}
+}
+
+// SetWide sets the scale of row r, in the formats whose scale is a float32.
+func (b *PanelBlock) SetWide(r int, d float32) { b.setWide(r, math.Float32bits(d)) }
+
+func (b *PanelBlock) setWide(r int, bits uint32) { b.D[r], b.M[r] = uint16(bits), uint16(bits>>16) }
+
+func (b *PanelBlock) wide(r int) uint32 { return uint32(b.D[r]) | uint32(b.M[r])<<16 }
 
 // every is a byte in all four bytes of a word: the codes of a word are moved together.
 const every = 0x01010101
@@ -202,16 +226,11 @@ func (l *panelLayout) unpackRow(dst *PanelBlock, w []byte, b, r int) {
 	head, block := l.at(w, b)
 	l.unpackCodes(&dst.Q[r], block, r)
 	if l.span == int8Block {
-		rest := block[512*(l.low+l.high)/8:]
-		dst.D[r] = binary.LittleEndian.Uint16(rest[2*r:])
-		if l.min {
-			dst.M[r] = binary.LittleEndian.Uint16(rest[32+2*r:])
-		}
+		l.unpackScales(dst, block[512*(l.low+l.high)/8:], r)
 		dst.S[r], dst.N[r] = [2]uint8{1, 1}, [2]uint8{1, 1}
 		return
 	}
-	dst.D[r] = binary.LittleEndian.Uint16(head[2*r:])
-	dst.M[r] = binary.LittleEndian.Uint16(head[32+2*r:])
+	l.unpackScales(dst, head, r)
 	first, second := head[64+32*(b%8)+r], head[80+32*(b%8)+r]
 	switch {
 	case l.halves && l.min:
@@ -220,6 +239,18 @@ func (l *panelLayout) unpackRow(dst *PanelBlock, w []byte, b, r int) {
 		dst.S[r] = [2]uint8{first, second}
 	default:
 		dst.S[r], dst.N[r] = [2]uint8{first, first}, [2]uint8{second, second}
+	}
+}
+
+// unpackScales is the inverse of packScales for row r.
+func (l *panelLayout) unpackScales(dst *PanelBlock, src []byte, r int) {
+	if l.wide {
+		dst.setWide(r, binary.LittleEndian.Uint32(src[4*r:]))
+		return
+	}
+	dst.D[r] = binary.LittleEndian.Uint16(src[2*r:])
+	if l.min {
+		dst.M[r] = binary.LittleEndian.Uint16(src[32+2*r:])
 	}
 }
 
@@ -262,6 +293,9 @@ func (l *panelLayout) unpackCodes(c *[8]uint32, block []byte, r int) {
 // scales returns the factor and the addend of row r, one a half: value = (q - centre)·scale + add.
 func (l *panelLayout) scales(b *PanelBlock, r int) (scale, add [2]float32) {
 	d := widenF16(b.D[r])
+	if l.wide {
+		d = math.Float32frombits(b.wide(r))
+	}
 	for h := range 2 {
 		switch {
 		case l.span == int8Block:

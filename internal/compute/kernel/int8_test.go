@@ -25,7 +25,10 @@ func fillPanels(f PanelFormat, w []byte, cols int, rng *rand.Rand) {
 	for ; len(w) > 0; w = w[size:] {
 		for i := range cols / 32 {
 			for r := range Panel {
-				if i*32%l.span == 0 {
+				switch {
+				case i*32%l.span == 0 && l.wide:
+					b.SetWide(r, float32(rng.NormFloat64()*0.01))
+				case i*32%l.span == 0:
 					b.D[r], b.M[r] = f16(float32(rng.NormFloat64()*0.01)), f16(float32(rng.NormFloat64()*0.01))
 				}
 				for i := range 8 {
@@ -83,7 +86,7 @@ func TestMatMulInt8(t *testing.T) {
 				checkMatMulInt8(t, f, s[0], s[1], s[2], rng)
 			}
 		}
-		for _, f := range []PanelFormat{PanelQ4_0, PanelQ4_1, PanelQ5_0, PanelQ5_1, PanelQ8_0} {
+		for _, f := range []PanelFormat{PanelQ4_0, PanelQ4_1, PanelQ5_0, PanelQ5_1, PanelQ8_0, PanelMX} {
 			for _, cols := range []int{32, 64, 96, 416} {
 				checkMatMulInt8(t, f, 7, 20, cols, rng)
 			}

@@ -7,9 +7,9 @@ import (
 	"retort/internal/compute/tensor"
 )
 
-// lossRows is how many labelled rows meet the output head at a time: the logits that exist at once are
-// [lossRows, V], 50 MB for a vocabulary of 49152.
-const lossRows = 256
+// LossRows is how many labelled rows meet the output head at a time: the logits that exist at once are
+// [LossRows, V], 50 MB for a vocabulary of 49152.
+const LossRows = 256
 
 // A Label asks row Row of the hidden states to predict Token, with a Weight in the mean.
 type Label struct {
@@ -31,9 +31,9 @@ func CrossEntropy(p *Pass, x *tensor.Tensor, head tensor.Weight, labels []Label,
 		clear(dx.Data)
 	}
 	loss := 0.0
-	nll := make([]float64, lossRows)
-	for at := 0; at < len(labels); at += lossRows {
-		part := labels[at:min(at+lossRows, len(labels))]
+	nll := make([]float64, LossRows)
+	for at := 0; at < len(labels); at += LossRows {
+		part := labels[at:min(at+LossRows, len(labels))]
 		mark := p.Run.Mark()
 		h := p.New(len(part), x.Cols)
 		for i, l := range part {

@@ -12,7 +12,7 @@ import (
 // slices and of some more; a row may have several labels, and others none.
 func TestCrossEntropy(t *testing.T) {
 	const vocab, d, total = 21, 6, 3.5
-	for _, n := range []int{0, 1, 3, lossRows - 1, lossRows, lossRows + 1, 2 * lossRows, 2*lossRows + 9} {
+	for _, n := range []int{0, 1, 3, LossRows - 1, LossRows, LossRows + 1, 2 * LossRows, 2*LossRows + 9} {
 		rng := rand.New(rand.NewPCG(1, 10))
 		head, h := dense(rng, vocab, d), x(rng, n+2, d)
 		labels := make([]Label, n)

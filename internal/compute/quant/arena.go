@@ -38,6 +38,9 @@ const (
 	weightAlign = 64
 )
 
+// ArenaBytes is what the system gives for an arena that holds so many bytes: whole huge pages.
+func ArenaBytes(n int) int { return (n + hugePage - 1) &^ (hugePage - 1) }
+
 // take returns n bytes of zeros, from the Go heap if a is nil.
 func (a *Arena) take(n int) ([]byte, error) {
 	if a == nil {
@@ -45,7 +48,7 @@ func (a *Arena) take(n int) ([]byte, error) {
 	}
 	size := (n + weightAlign - 1) &^ (weightAlign - 1)
 	if size > len(a.rest) {
-		chunk, err := mapChunk(max(chunkBytes, (size+hugePage-1)&^(hugePage-1)))
+		chunk, err := mapChunk(max(chunkBytes, ArenaBytes(size)))
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package quant
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -56,10 +57,8 @@ func relativeError(typ Type, data []byte, x []float32) float64 {
 	return math.Sqrt(e / n)
 }
 
-// TestEncodeSpecial: zeros stay zeros, blocks of one sign and blocks with one outlier stay near, numbers that are not
-// finite do not panic.
+// TestEncodeSpecial: zeros stay zeros, blocks of one sign and blocks with one outlier stay near.
 func TestEncodeSpecial(t *testing.T) {
-	inf := float32(math.Inf(1))
 	cases := map[string]func(i int) float32{
 		"zeros":    func(int) float32 { return 0 },
 		"positive": func(i int) float32 { return 1 + float32(i%17)/16 },
@@ -67,8 +66,6 @@ func TestEncodeSpecial(t *testing.T) {
 		"constant": func(int) float32 { return 0.3 },
 		"tiny":     func(i int) float32 { return float32(i%9) * 1e-7 },
 		"outlier":  func(i int) float32 { return []float32{0.001, 1000}[max(0, i%256-254)] },
-		"nan":      func(i int) float32 { return []float32{1, float32(math.NaN())}[i%7/6] },
-		"inf":      func(i int) float32 { return []float32{1, inf, -inf}[i%3] },
 	}
 	for name, f := range cases {
 		x := make([]float32, 512)
@@ -94,6 +91,82 @@ func TestEncodeSpecial(t *testing.T) {
 				if e := relativeError(typ, data, x); !(e < 0.1) {
 					t.Errorf("%v, %s: relative error %.4f", typ, name, e)
 				}
+			}
+		}
+	}
+}
+
+// TestEncodeRefuses: a weight that is no number, or that a type or its scale does not reach, is told and not stored.
+func TestEncodeRefuses(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	// What every type just holds (the searches of the K formats may want scales a little above it), and four times which
+	// it does not.
+	most := map[Type]float32{F32: math.MaxFloat32, F16: 65504, BF16: 0x1.fep127, Q4_0: 8 * 65504, Q4_1: 15 * 65504, Q5_0: 16 * 65504,
+		Q5_1: 31 * 65504, Q8_0: 127 * 65504, Q4_K: 14 * 63 * 65504, Q5_K: 30 * 63 * 65504, Q6_K: 31 * 127 * 65504}
+	for _, typ := range Types() {
+		if !typ.CanEncode() {
+			continue
+		}
+		bad := []float32{nan, inf, -inf}
+		if typ != F32 {
+			bad = append(bad, 4*min(most[typ], math.MaxFloat32/4), -4*min(most[typ], math.MaxFloat32/4), 3e38*min(1, most[typ]), math.MaxFloat32)
+		}
+		if typ == BF16 {
+			bad = []float32{nan, inf, -inf, math.MaxFloat32, -0x1.ffp127}
+		}
+		dst := make([]byte, typ.RowBytes(768))
+		for _, v := range bad {
+			for _, at := range []int{0, 31, 300, 767} {
+				x := make([]float32, 768)
+				for i := range x {
+					x[i] = float32(i%5) / 8
+				}
+				x[at] = v
+				err := Encode(typ, dst, x)
+				var e *RangeError
+				if !errors.As(err, &e) || e.Index != at || math.Float32bits(e.Value) != math.Float32bits(v) || e.Type != typ {
+					t.Errorf("%v: weight %d of %v: %v", typ, at, v, err)
+				}
+			}
+		}
+		x := make([]float32, 256)
+		for i := range x {
+			x[i] = most[typ] * float32(1-i%2*2) // of either sign
+			if typ == Q4_1 || typ == Q5_1 || typ == Q4_K || typ == Q5_K {
+				x[i] = most[typ] * float32(i%2)
+			}
+		}
+		if err := Encode(typ, dst, x); err != nil {
+			t.Errorf("%v cannot hold %v: %v", typ, most[typ], err)
+		}
+		if e := relativeError(typ, dst[:typ.RowBytes(256)], x); !(e < 0.1) {
+			t.Errorf("%v: %v is stored with a relative error of %v", typ, most[typ], e)
+		}
+	}
+	for want, err := range map[string]*RangeError{"weight 7 is NaN, want a finite number": {Q4_0, 7, nan}, "weight 0 is 99840, which F16 cannot hold": {F16, 0, 99840}} {
+		if got := err.Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestEncodeHuge: whatever a block's size is, it is refused or stored near; sums that overflow make no zeros of it.
+func TestEncodeHuge(t *testing.T) {
+	for _, typ := range Types() {
+		if !typ.CanEncode() || typ.BlockSize() == 1 {
+			continue
+		}
+		for exp := 0; exp < 128; exp++ {
+			x := make([]float32, 256)
+			for i := range x {
+				x[i] = float32(math.Ldexp(float64(i%17)/16-0.4, exp))
+			}
+			dst := make([]byte, typ.RowBytes(256))
+			if err := Encode(typ, dst, x); err != nil {
+				continue
+			}
+			if e := relativeError(typ, dst, x); !(e < 0.2) {
+				t.Fatalf("%v: blocks of 2^%d are stored with a relative error of %v", typ, exp, e)
 			}
 		}
 	}

@@ -158,7 +158,7 @@ func (w *floats16) decodeTile(dst []float32, row, rows, col, cols int, scratch [
 		words := asWords(w.panels[w.at(row+p, col):][:2*pairs*kernel.Panel])
 		kernel.TransposeF32(scratch, words, pairs, n, kernel.Panel, pairs)
 		for r := range n {
-			kernel.FromBF16(out[r*cols:][:cols], asHalfPanels(scratch[r*pairs:(r+1)*pairs]))
+			kernel.FromBF16(out[r*cols:][:cols], asHalfPanels(scratch[r*pairs : (r+1)*pairs])[:cols])
 		}
 	}
 }

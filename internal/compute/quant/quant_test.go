@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"crypto/sha3"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -69,7 +70,7 @@ func sameBits(t *testing.T, what string, got, want []float32) {
 }
 
 func TestDecodeGolden(t *testing.T) {
-	records := readGolden(t, "decode.golden")
+	records := append(readGolden(t, "decode.golden"), readGolden(t, "decode-iq.golden")...)
 	if len(records) != len(formats) {
 		t.Fatalf("%d records, want one for each of %d formats", len(records), len(formats))
 	}
@@ -77,6 +78,47 @@ func TestDecodeGolden(t *testing.T) {
 		got := make([]float32, len(g.floats))
 		Decode(g.t, got, g.raw)
 		sameBits(t, g.t.String(), got, g.floats)
+	}
+}
+
+// TestDecodeAll holds Decode to hashes of what gguf decodes from so many blocks that every entry of a table occurs.
+func TestDecodeAll(t *testing.T) {
+	list, err := os.ReadFile("testdata/all.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(list)), "\n")[1:]
+	if len(lines) != len(formats)-3 {
+		t.Fatalf("%d lines, want one for each of %d formats with blocks", len(lines), len(formats)-3)
+	}
+	for _, line := range lines {
+		var name, hash string
+		var blocks int
+		if _, err := fmt.Sscan(line, &name, &blocks, &hash); err != nil {
+			t.Fatalf("all.golden: %q: %v", line, err)
+		}
+		typ, err := ParseType(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := sha3.SumSHAKE256([]byte(name), blocks*typ.BlockBytes())
+		for b := 0; b < len(data); b += typ.BlockBytes() {
+			putScales(typ, data[b:], func() float32 { return 1 })
+		}
+		floats := make([]float32, blocks*typ.BlockSize())
+		Decode(typ, floats, data)
+		raw := make([]byte, 4*len(floats))
+		decodedBytes(raw, floats)
+		if got := fmt.Sprintf("%x", sha256.Sum256(raw)); got != hash {
+			t.Errorf("%v: weights have hash %s, want %s", typ, got, hash)
+		}
+	}
+}
+
+// decodedBytes writes floats as little endian numbers.
+func decodedBytes(dst []byte, floats []float32) {
+	for i, x := range floats {
+		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(x))
 	}
 }
 
@@ -109,6 +151,9 @@ func TestTypes(t *testing.T) {
 	if _, err := ParseType("q9_9"); err == nil {
 		t.Error("ParseType(q9_9) found something")
 	}
+	if got, err := ParseType("iq2_xxs"); err != nil || got != IQ2_XXS {
+		t.Errorf("ParseType(iq2_xxs) = %v, %v", got, err)
+	}
 	if Type(9).Known() || Type(1000).Known() {
 		t.Error("types 9 and 1000 are known")
 	}
@@ -132,8 +177,9 @@ func randomBlocks(t Type, n int, seed uint64) []byte {
 		data[i] = byte(rng.Uint32())
 	}
 	for b := 0; b < len(data); b += t.BlockBytes() {
-		for _, at := range scaleOffsets[t] {
-			putHalf(data[b+at:], float32(rng.NormFloat64()*0.02))
+		putScales(t, data[b:], func() float32 { return float32(rng.NormFloat64() * 0.02) })
+		if t == MXFP4 {
+			data[b] = 120 + data[b]%8
 		}
 	}
 	return data
@@ -141,7 +187,23 @@ func randomBlocks(t Type, n int, seed uint64) []byte {
 
 // scaleOffsets says where a block's float16 scales lie.
 var scaleOffsets = map[Type][]int{Q4_0: {0}, Q4_1: {0, 2}, Q5_0: {0}, Q5_1: {0, 2}, Q8_0: {0}, Q2_K: {80, 82},
-	Q3_K: {108}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208}, IQ4_NL: {0}}
+	Q3_K: {108}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208}, IQ4_NL: {0}, IQ4_XS: {0}, IQ3_S: {0}, IQ3_XXS: {0}, IQ2_S: {0},
+	IQ2_XS: {0}, IQ2_XXS: {0}, IQ1_S: {0}, IQ1_M: {49}, TQ1_0: {52}, TQ2_0: {64}}
+
+// putScales gives a block its float16 scales.
+func putScales(t Type, block []byte, next func() float32) {
+	for _, at := range scaleOffsets[t] {
+		var h [2]byte
+		putHalf(h[:], next())
+		if t != IQ1_M {
+			copy(block[at:], h[:])
+			continue
+		}
+		for q := range 4 { // four bits of it in every other byte
+			block[at+2*q] = block[at+2*q]&15 | h[q/2]>>(q%2*4)<<4
+		}
+	}
+}
 
 // TestDecodeReal holds Decode to hashes of what gguf decodes from real files (ref/real.py).
 func TestDecodeReal(t *testing.T) {
@@ -188,7 +250,7 @@ func TestHostileBlocks(t *testing.T) {
 			data := bytes.Repeat([]byte{fill}, typ.RowBytes(512))
 			dst := make([]float32, 512)
 			Decode(typ, dst, data)
-			if fill == 0xff && typ.BlockSize() > 1 && dst[0] == dst[0] {
+			if fill == 0xff && typ.BlockSize() > 1 && typ != MXFP4 && dst[0] == dst[0] {
 				t.Errorf("%v: scale NaN gives %v", typ, dst[0])
 			}
 		}
@@ -209,8 +271,21 @@ func TestPackedDecode(t *testing.T) {
 			for r := range out {
 				w.Decode(got, r)
 				Decode(typ, want, data[r*typ.RowBytes(in):][:typ.RowBytes(in)])
+				dropSigns(typ, want)
 				sameBits(t, fmt.Sprintf("%v [%d, %d] row %d", typ, out, in, r), got, want)
 			}
+		}
+	}
+}
+
+// dropSigns makes zeros of the ternary formats +0, as their panels do where a scale is negative.
+func dropSigns(t Type, x []float32) {
+	if t != TQ1_0 && t != TQ2_0 {
+		return
+	}
+	for i, v := range x {
+		if v == 0 {
+			x[i] = 0
 		}
 	}
 }
@@ -226,6 +301,7 @@ func TestNewRefuses(t *testing.T) {
 		{Q8_0, 0, 32, 0},
 		{Q8_0, 1 << 40, 32, 34},
 		{F16, 4, -4, 32},
+		{F32, 1 << 62, 4, 0}, // whose product with 16 bytes a row wraps around to 0
 	} {
 		if w, err := New(c.t, make([]byte, c.size), c.out, c.in); err == nil {
 			t.Errorf("New(%v, %d bytes, %d, %d) = %v, want an error", c.t, c.size, c.out, c.in, w)

@@ -6,14 +6,6 @@ import (
 	"retort/internal/compute/kernel"
 )
 
-// Precision is the arithmetic in which a Dense multiplies. Sums are float32 in both.
-type Precision uint8
-
-const (
-	Float32  Precision = iota // products of float32: exact tests, files with F32 weights
-	BFloat16                  // products of bf16, as training on CPUs and GPUs does; the master weight stays float32
-)
-
 // Vector is a learned vector: a norm's scale, a bias. Grad is nil where it is frozen.
 type Vector struct {
 	Data, Grad []float32
@@ -27,12 +19,9 @@ type Dense struct {
 
 	out, in   int
 	precision Precision
-	// Panels over rows serve y = x·Wᵀ, panels over columns dx = dy·W. Only those of the precision are made, and
-	// those over columns at the first backward pass.
-	rows32, cols32 []float32
-	rows16, cols16 []uint16
-	rowsFresh      bool
-	colsFresh      bool
+	// Panels over rows serve y = x·Wᵀ, panels over columns dx = dy·W; those are made at the first backward pass.
+	rows, cols           Panels
+	rowsFresh, colsFresh bool
 
 	job denseJob
 }
@@ -67,19 +56,12 @@ func (w *Dense) Prepare(r *Run, x *Tensor) {
 		w.pack(r, true)
 		w.rowsFresh = true
 	}
-	if w.precision == BFloat16 {
-		r.BF16(x)
-	}
+	r.Operand(x, w.precision)
 }
 
 // Columns sets y[:, lo:hi] = x·W[lo:hi, :]ᵀ.
 func (w *Dense) Columns(r *Run, y, x *Tensor, lo, hi, _ int) {
-	if w.precision == BFloat16 {
-		a, lda := r.BF16(x)
-		kernel.GemmBF16(y.Data[lo:], y.Cols, a, lda, w.rows16[kernel.PanelsBF16(lo, w.in):], x.Rows, w.in, hi-lo, false)
-		return
-	}
-	kernel.GemmF32(y.Data[lo:], y.Cols, x.Data, x.Cols, w.rows32[kernel.PanelsF32(lo, w.in):], x.Rows, w.in, hi-lo, false)
+	Gemm(y.Data[lo:], y.Cols, r.Operand(x, w.precision), w.rows.From(lo), x.Rows, hi-lo, false)
 }
 
 // MatMulT adds dy·W to the gradient of x.
@@ -89,12 +71,10 @@ func (w *Dense) MatMulT(r *Run, x, y *Tensor) {
 		w.colsFresh = true
 	}
 	r.Zeroed(x)
-	w.job = denseJob{w: w, what: jobInput, x: x, y: y}
-	if w.precision == BFloat16 {
-		w.job.half = r.gradBF16(y)
-		defer func() { r.halves.give(w.job.half); w.job.half = nil }()
-	}
+	w.job = denseJob{w: w, what: jobInput, x: x, y: y, left: r.takeGrad(y, w.precision)}
 	w.job.run(r, w.in)
+	r.giveGrad(w.job.left)
+	w.job = denseJob{}
 }
 
 // AccGrad adds dyᵀ·x to the gradient of w.
@@ -102,26 +82,16 @@ func (w *Dense) AccGrad(r *Run, y, x *Tensor) {
 	if w.Grad == nil {
 		return
 	}
-	w.job = denseJob{w: w, what: jobWeight, x: x, y: y}
+	w.job = denseJob{w: w, x: x, y: y, left: r.takeOperand(w.precision, w.out, y.Rows), right: r.takePanels(w.precision, w.in, x.Rows)}
 	j := &w.job
-	if w.precision == BFloat16 {
-		j.stride = evenCols(y.Rows)
-		j.half = r.halves.take(w.out * j.stride)
-		j.xHalf = r.halves.take(kernel.PanelsBF16(w.in, x.Rows))
-	} else {
-		j.full = r.floats.take(w.out * y.Rows)
-		j.xFull = r.floats.take(kernel.PanelsF32(w.in, x.Rows))
-	}
 	j.what = jobTranspose
 	j.run(r, w.out)
 	j.what = jobPackInput
 	j.run(r, w.in)
 	j.what = jobWeight
 	j.run(r, w.in)
-	r.halves.give(j.half)
-	r.halves.give(j.xHalf)
-	r.floats.give(j.full)
-	r.floats.give(j.xFull)
+	r.giveOperand(j.left)
+	r.givePanels(j.right)
 	w.job = denseJob{}
 }
 
@@ -134,20 +104,13 @@ func (w *Dense) AccRow(_ *Run, row int, g []float32) {
 
 // pack makes the panels over rows or over columns from Data.
 func (w *Dense) pack(r *Run, rows bool) {
-	w.job = denseJob{w: w, what: jobPackCols}
-	n := w.in
 	if rows {
-		w.job.what, n = jobPackRows, w.out
+		w.rows.Grow(w.precision, w.out, w.in)
+		w.job = denseJob{w: w, what: jobPackRows}
+		w.job.run(r, w.out)
+		return
 	}
-	switch {
-	case rows && w.precision == BFloat16 && w.rows16 == nil:
-		w.rows16 = make([]uint16, kernel.PanelsBF16(w.out, w.in))
-	case rows && w.precision == Float32 && w.rows32 == nil:
-		w.rows32 = make([]float32, kernel.PanelsF32(w.out, w.in))
-	case !rows && w.precision == BFloat16 && w.cols16 == nil:
-		w.cols16 = make([]uint16, kernel.PanelsBF16(w.in, w.out))
-	case !rows && w.precision == Float32 && w.cols32 == nil:
-		w.cols32 = make([]float32, kernel.PanelsF32(w.in, w.out))
-	}
-	w.job.run(r, n)
+	w.cols.Grow(w.precision, w.in, w.out)
+	w.job = denseJob{w: w, what: jobPackCols}
+	w.job.run(r, w.in)
 }

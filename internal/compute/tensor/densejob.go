@@ -10,9 +10,8 @@ type denseJob struct {
 	step int // rows or columns a part
 	n    int
 
-	half, xHalf []uint16 // dy and x, converted for the product at hand
-	full, xFull []float32
-	stride      int
+	left  Operand // dy or its transpose
+	right Panels  // x
 }
 
 type denseWork uint8
@@ -38,48 +37,18 @@ func (j *denseJob) run(r *Run, n int) {
 func (j *denseJob) Part(i, _ int) {
 	lo, hi := i*j.step, min((i+1)*j.step, j.n)
 	w := j.w
-	half := w.precision == BFloat16
 	switch j.what {
 	case jobPackRows:
-		if half {
-			kernel.PackRowsBF16(w.rows16[kernel.PanelsBF16(lo, w.in):], w.Data[lo*w.in:], hi-lo, w.in, w.in)
-		} else {
-			kernel.PackRowsF32(w.rows32[kernel.PanelsF32(lo, w.in):], w.Data[lo*w.in:], hi-lo, w.in, w.in)
-		}
+		w.rows.From(lo).PackRows(w.Data[lo*w.in:], hi-lo, w.in)
 	case jobPackCols:
-		if half {
-			kernel.PackColsBF16(w.cols16[kernel.PanelsBF16(lo, w.out):], w.Data[lo:], w.out, hi-lo, w.in)
-		} else {
-			kernel.PackColsF32(w.cols32[kernel.PanelsF32(lo, w.out):], w.Data[lo:], w.out, hi-lo, w.in)
-		}
+		w.cols.From(lo).PackCols(w.Data[lo:], hi-lo, w.in)
 	case jobInput:
-		if half {
-			kernel.GemmBF16(j.x.Grad[lo:], w.in, j.half, evenCols(w.out), w.cols16[kernel.PanelsBF16(lo, w.out):], j.x.Rows, w.out, hi-lo, true)
-		} else {
-			kernel.GemmF32(j.x.Grad[lo:], w.in, j.y.Grad, w.out, w.cols32[kernel.PanelsF32(lo, w.out):], j.x.Rows, w.out, hi-lo, true)
-		}
+		Gemm(j.x.Grad[lo:], w.in, j.left, w.cols.From(lo), j.x.Rows, hi-lo, true)
 	case jobTranspose:
-		if half {
-			if j.stride != j.y.Rows { // the odd end
-				for c := lo; c < hi; c++ {
-					j.half[(c+1)*j.stride-1] = 0
-				}
-			}
-			kernel.TransposeBF16(j.half[lo*j.stride:], j.y.Grad[lo:], j.y.Rows, hi-lo, w.out, j.stride)
-		} else {
-			kernel.TransposeF32(j.full[lo*j.y.Rows:], j.y.Grad[lo:], j.y.Rows, hi-lo, w.out, j.y.Rows)
-		}
+		j.left.From(lo).SetTurned(0, j.y.Grad[lo:], j.y.Rows, hi-lo, w.out)
 	case jobPackInput:
-		if half {
-			kernel.PackColsBF16(j.xHalf[kernel.PanelsBF16(lo, j.x.Rows):], j.x.Data[lo:], j.x.Rows, hi-lo, w.in)
-		} else {
-			kernel.PackColsF32(j.xFull[kernel.PanelsF32(lo, j.x.Rows):], j.x.Data[lo:], j.x.Rows, hi-lo, w.in)
-		}
+		j.right.From(lo).PackCols(j.x.Data[lo:], hi-lo, w.in)
 	case jobWeight:
-		if half {
-			kernel.GemmBF16(w.Grad[lo:], w.in, j.half, j.stride, j.xHalf[kernel.PanelsBF16(lo, j.x.Rows):], w.out, j.x.Rows, hi-lo, true)
-		} else {
-			kernel.GemmF32(w.Grad[lo:], w.in, j.full, j.y.Rows, j.xFull[kernel.PanelsF32(lo, j.x.Rows):], w.out, j.x.Rows, hi-lo, true)
-		}
+		Gemm(w.Grad[lo:], w.in, j.left, j.right.From(lo), w.out, hi-lo, true)
 	}
 }

@@ -19,6 +19,12 @@ import (
 
 const suffix = ".retort-tmp"
 
+// The steps whose order makes a commit durable, as variables so that a test can watch them and let them fail.
+var (
+	syncFile = (*os.File).Sync
+	rename   = os.Rename
+)
+
 // IsTemp reports whether a file of this name (without folder) is an unfinished write of this package.
 func IsTemp(name string) bool {
 	return strings.HasPrefix(name, ".") && strings.HasSuffix(name, suffix)
@@ -88,14 +94,14 @@ func (f *File) Commit() error {
 	if f.done {
 		return fmt.Errorf("%s: was committed or aborted already", f.path)
 	}
-	if err := f.Sync(); err != nil {
+	if err := syncFile(f.File); err != nil {
 		f.Abort()
 		return err
 	}
 	f.done = true
 	err := f.Close()
 	if err == nil {
-		err = os.Rename(f.Name(), f.path)
+		err = rename(f.Name(), f.path)
 	}
 	if err != nil {
 		os.Remove(f.Name())

@@ -15,7 +15,7 @@ func SyncDir(dir string) error {
 		return err
 	}
 	defer d.Close()
-	err = d.Sync()
+	err = syncFile(d)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		return nil // some network file systems cannot sync a folder; the rename itself has happened
 	}

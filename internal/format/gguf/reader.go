@@ -16,7 +16,7 @@ import (
 func read(name string, data []byte, m *mmap.File) (*File, error) {
 	f := &File{name: name, mapping: m}
 	var err error
-	if fault := guard(m, func() { err = f.parse(data) }); fault != nil {
+	if fault := guard(m, func() { err = f.parse(data, 0) }); fault != nil {
 		return nil, fault
 	}
 	if err != nil {
@@ -25,8 +25,26 @@ func read(name string, data []byte, m *mmap.File) (*File, error) {
 	return f, nil
 }
 
-func (f *File) parse(data []byte) error {
-	c := &cursor{data: data}
+// ErrMore is wrapped by the error of ParseHead where the head is longer than the bytes that are here.
+var ErrMore = errors.New("the head is longer than that")
+
+// ParseHead reads the head of a file of size bytes of which only the first are here: its metadata and its tensors, whose
+// data is nil where it does not lie in head. Of a model in parts it sees one part. The name is for errors; head is kept.
+func ParseHead(name string, head []byte, size int64) (*File, error) {
+	f := &File{name: name}
+	more := size - int64(len(head))
+	if more < 0 || size != int64(int(size)) {
+		return nil, fmt.Errorf("gguf: %s: a head of %d bytes of %d", name, len(head), size)
+	}
+	if err := f.parse(head, int(more)); err != nil {
+		return nil, fmt.Errorf("gguf: %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// parse reads a file of which data is here and more bytes behind it are not.
+func (f *File) parse(data []byte, more int) error {
+	c := &cursor{data: data, more: more}
 	tensors, pairs, err := f.readHead(c)
 	if err != nil {
 		return err
@@ -40,7 +58,7 @@ func (f *File) parse(data []byte) error {
 	if err := f.readTensors(c, tensors); err != nil {
 		return err
 	}
-	return f.place(data, c.off)
+	return f.place(data, more, c.off)
 }
 
 // readHead reads the fixed part and returns the two counts, each small enough that its entries can be there.
@@ -50,6 +68,9 @@ func (f *File) readHead(c *cursor) (tensors, pairs int, err error) {
 		minTensor = 8 + 1 + 4 + 8 + 4 + 8 // a name of one byte and one dim
 	)
 	magic, err := c.take(4)
+	if errors.Is(err, ErrMore) {
+		return 0, 0, err
+	}
 	if err != nil {
 		return 0, 0, errors.New("not a GGUF file: too short")
 	}
@@ -139,12 +160,12 @@ func (f *File) readTensors(c *cursor, n int) error {
 }
 
 // place turns the tensors' offsets into ranges of the file and refuses those that leave it or meet.
-func (f *File) place(data []byte, header int) error {
+func (f *File) place(data []byte, more, header int) error {
 	if len(f.Tensors) == 0 {
 		return nil // a vocabulary: files without tensors often lack the padding too
 	}
 	start := int64(header+f.Alignment-1) &^ int64(f.Alignment-1)
-	size := int64(len(data))
+	size := int64(len(data) + more)
 	order := make([]*Tensor, len(f.Tensors))
 	for i := range f.Tensors {
 		t := &f.Tensors[i]
@@ -153,7 +174,9 @@ func (f *File) place(data []byte, header int) error {
 			return fmt.Errorf("tensor %q: bytes %d+%d+%d, file has %d", t.Name, start, t.Offset, t.Size, size)
 		}
 		t.Offset += start
-		t.data = data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
+		if t.Offset+t.Size <= int64(len(data)) {
+			t.data = data[t.Offset : t.Offset+t.Size : t.Offset+t.Size]
+		}
 		t.mapping = f.mapping
 		order[i] = t
 	}
@@ -170,13 +193,17 @@ func (f *File) place(data []byte, header int) error {
 type cursor struct {
 	data []byte
 	off  int
+	more int // bytes of the file behind data, which are not here
 }
 
 var errShort = errors.New("file ends here")
 
 func (c *cursor) take(n uint64) ([]byte, error) {
-	if n > uint64(len(c.data)-c.off) {
-		return nil, fmt.Errorf("%w: want %d bytes at %d, file has %d", errShort, n, c.off, len(c.data))
+	if left := len(c.data) - c.off; n > uint64(left) {
+		if n <= uint64(left+c.more) {
+			return nil, ErrMore
+		}
+		return nil, fmt.Errorf("%w: want %d bytes at %d, file has %d", errShort, n, c.off, len(c.data)+c.more)
 	}
 	b := c.data[c.off : c.off+int(n) : c.off+int(n)]
 	c.off += int(n)
@@ -209,7 +236,10 @@ func (c *cursor) count(limit, size int) (int, error) {
 		return 0, fmt.Errorf("%d, want at most %d", n, limit)
 	}
 	if left := len(c.data) - c.off; n > uint64(left/size) {
-		return 0, fmt.Errorf("%d need %d bytes or more, file has %d left", n, n*uint64(size), left)
+		if n <= uint64((left+c.more)/size) {
+			return 0, ErrMore // before memory is taken for them
+		}
+		return 0, fmt.Errorf("%d need %d bytes or more, file has %d left", n, n*uint64(size), left+c.more)
 	}
 	return int(n), nil
 }
@@ -278,8 +308,9 @@ func (c *cursor) tensor(t *Tensor) error {
 	if err != nil {
 		return err
 	}
-	if size > uint64(len(c.data)) { // before the dims become ints
-		return fmt.Errorf("%d bytes, file has %d", size, len(c.data))
+	length := len(c.data) + c.more
+	if size > uint64(length) { // before the dims become ints
+		return fmt.Errorf("%d bytes, file has %d", size, length)
 	}
 	t.Size = int64(size)
 	t.Dims = make([]int, n)
@@ -290,8 +321,8 @@ func (c *cursor) tensor(t *Tensor) error {
 	if err != nil {
 		return err
 	}
-	if off > uint64(len(c.data)) {
-		return fmt.Errorf("offset %d, file has %d bytes", off, len(c.data))
+	if off > uint64(length) {
+		return fmt.Errorf("offset %d, file has %d bytes", off, length)
 	}
 	t.Offset = int64(off)
 	return nil

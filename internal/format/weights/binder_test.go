@@ -39,7 +39,7 @@ func TestBinderTellsAll(t *testing.T) {
 		{Name: "scalar", Type: quant.F32, Dims: []int{}, Data: make([]byte, 4)},
 		{Name: "shape", Type: quant.F32, Dims: []int{2, 3}, Data: make([]byte, 24)},
 		{Name: "integers", Type: quant.Type(gguf.I32), Dims: []int{4}, Data: make([]byte, 16)},
-		{Name: "iq4", Type: quant.Type(gguf.IQ4_XS), Dims: []int{256}, Data: make([]byte, 136)},
+		{Name: "fp4", Type: quant.Type(gguf.NVFP4), Dims: []int{64}, Data: make([]byte, 36)},
 		{Name: "unheard", Type: 1 << 31, Dims: []int{4}, Data: make([]byte, 16)},
 		{Name: "row", Type: quant.Q8_0, Dims: []int{2, 16}, Data: make([]byte, 34)},
 		{Name: "short", Type: quant.F32, Dims: []int{2, 3}, Data: make([]byte, 20)},
@@ -62,7 +62,7 @@ func TestBinderTellsAll(t *testing.T) {
 	for _, bad := range []struct {
 		name string
 		dims []int
-	}{{"absent", []int{1}}, {"shape", []int{3, 2}}, {"integers", []int{4}}, {"iq4", []int{256}}, {"unheard", []int{4}}, {"row", []int{2, 16}}, {"short", []int{2, 3}},
+	}{{"absent", []int{1}}, {"shape", []int{3, 2}}, {"integers", []int{4}}, {"fp4", []int{64}}, {"unheard", []int{4}}, {"row", []int{2, 16}}, {"short", []int{2, 3}},
 		{"long", []int{2, 3}}, {"wraps", []int{1 << 31, 1 << 31, 1}}} {
 		if got := b.Tensor(bad.name, bad.dims...); got.Data != nil {
 			t.Errorf("%s: has data", bad.name)
@@ -74,8 +74,8 @@ func TestBinderTellsAll(t *testing.T) {
 	want := `weights: 10 tensors do not fit:
   absent: missing, want shape [1]
   extra: not part of this architecture
+  fp4: stored as NVFP4, which cannot be decoded
   integers: stored as I32, which cannot be decoded
-  iq4: stored as IQ4_XS, which cannot be decoded
   long: 48 bytes of F32, which shape [2 3] does not have
   row: rows of 16 weights, Q8_0 wants a multiple of 32
   shape: shape [2 3], want [3 2]

@@ -45,6 +45,15 @@ var mixtures = []Mixture{
 	{"q4_0", 2, quant.Q4_0, quant.Q6_K, nil},
 }
 
+// copied are the types that are read and not written, with llama.cpp's number for files of them.
+var copied = []struct {
+	t    quant.Type
+	code uint32
+}{
+	{quant.Q2_K, 10}, {quant.Q3_K, 12}, {quant.IQ2_XXS, 19}, {quant.IQ2_XS, 20}, {quant.IQ3_XXS, 23}, {quant.IQ1_S, 24}, {quant.IQ4_NL, 25},
+	{quant.IQ3_S, 26}, {quant.IQ2_S, 28}, {quant.IQ4_XS, 30}, {quant.IQ1_M, 31}, {quant.TQ1_0, 36}, {quant.TQ2_0, 37}, {quant.MXFP4, 38},
+}
+
 // FindMixture finds a mixture by its name in either case; q4_k and q5_k are the _m ones, as everywhere.
 func FindMixture(name string) (m Mixture, ok bool) {
 	low := strings.ToLower(name)
@@ -115,6 +124,11 @@ func (m Mixture) fileType(src Source) uint32 {
 	for _, known := range mixtures {
 		if bytes[known.Main] > most {
 			most, code = bytes[known.Main], known.code
+		}
+	}
+	for _, known := range copied {
+		if bytes[known.t] > most {
+			most, code = bytes[known.t], known.code
 		}
 	}
 	return code

@@ -57,3 +57,23 @@ func TestMixtures(t *testing.T) {
 		t.Errorf("an embedding that serves as head is stored as %v, want %v", got, quant.Q6_K)
 	}
 }
+
+// A file that is copied as it is has the number of the type that most of it has, also of one that is only read.
+func TestFileTypeOfCopies(t *testing.T) {
+	for _, typ := range quant.Types() {
+		src := memory{{Name: "a.weight", Type: typ, Dims: []int{4, 512}, Data: make([]byte, 4*typ.RowBytes(512))},
+			{Name: "b.weight", Type: quant.F32, Dims: []int{16}, Data: make([]byte, 64)}}
+		code := Mixture{}.fileType(src)
+		if (code == 0) != (typ == quant.F32) {
+			t.Errorf("a file of %v has number %d", typ, code)
+		}
+		m := Mixture{Name: "q8_0", code: 7}
+		if got := m.fileType(src); got != 7 {
+			t.Errorf("a q8_0 file has number %d", got)
+		}
+	}
+	src := memory{{Name: "a.weight", Type: quant.IQ4_XS, Dims: []int{256}, Data: make([]byte, 136)}, {Name: "b.weight", Type: quant.Q8_0, Dims: []int{64}, Data: make([]byte, 68)}}
+	if got := (Mixture{}).fileType(src); got != 30 {
+		t.Errorf("a file of IQ4_XS has number %d, want 30", got)
+	}
+}

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -23,7 +24,8 @@ type Recoding struct {
 }
 
 // WriteGGUF writes the model as the GGUF file at path, which is there whole or not at all, tensor by tensor, each with
-// all workers.
+// all workers. A number that its new type cannot hold is an error with its tensor and place, and so is one that is not
+// finite, also in a tensor that is copied: a file with either is no model.
 func (c Recoding) WriteGGUF(ctx context.Context, path string) error {
 	out, err := gguf.Create(path)
 	if err != nil {
@@ -80,10 +82,10 @@ type recoder struct {
 	pool     *par.Pool
 	told     func(done int64) // bytes of the source
 
-	out     []byte // of the rows at hand
+	out     []byte // of the rows at hand, nil for a copy
 	lo, hi  int    // rows at hand
 	scratch [][]float32
-	errs    []error
+	errs    []error // of the workers: each has a row's RangeError at most, the first that it met
 }
 
 // chunkWeights is how many weights are encoded before they are written: enough for all workers, few enough that a
@@ -91,10 +93,11 @@ type recoder struct {
 const chunkWeights = 1 << 20
 
 func (r *recoder) write(ctx context.Context, dst io.Writer) error {
-	if r.from == r.to {
+	if !r.from.Known() {
 		return r.copy(ctx, dst)
 	}
-	rows := len(r.data) / r.from.RowBytes(r.row)
+	size := r.from.RowBytes(r.row)
+	rows := len(r.data) / size
 	step := max(1, chunkWeights/r.row)
 	r.scratch, r.errs = make([][]float32, r.pool.Threads()), make([]error, r.pool.Threads())
 	for i := range r.scratch {
@@ -105,32 +108,60 @@ func (r *recoder) write(ctx context.Context, dst io.Writer) error {
 			return err
 		}
 		r.hi = min(r.lo+step, rows)
-		r.out = append(r.out[:0], make([]byte, (r.hi-r.lo)*r.to.RowBytes(r.row))...)
-		r.pool.Run(r, r.hi-r.lo)
-		for _, err := range r.errs {
-			if err != nil {
-				return err
-			}
+		out := r.data[r.lo*size : r.hi*size]
+		if r.from != r.to {
+			r.out = append(r.out[:0], make([]byte, (r.hi-r.lo)*r.to.RowBytes(r.row))...)
+			out = r.out
 		}
-		if _, err := dst.Write(r.out); err != nil {
+		r.pool.Run(r, r.hi-r.lo)
+		if err := r.firstError(); err != nil {
 			return err
 		}
-		r.told(int64(r.hi * r.from.RowBytes(r.row)))
+		if _, err := dst.Write(out); err != nil {
+			return err
+		}
+		r.told(int64(r.hi * size))
 	}
 	return nil
 }
 
-// Part encodes one row.
+// Part encodes one row, or looks it through if it is copied.
 func (r *recoder) Part(i, worker int) {
 	from, to := r.from.RowBytes(r.row), r.to.RowBytes(r.row)
 	values := r.scratch[worker]
 	quant.Decode(r.from, values, r.data[(r.lo+i)*from:(r.lo+i+1)*from])
-	if err := quant.Encode(r.to, r.out[i*to:(i+1)*to], values); err != nil {
-		r.errs[worker] = err
+	var err error
+	if r.from != r.to {
+		err = quant.Encode(r.to, r.out[i*to:(i+1)*to], values)
+	} else if at := quant.Finite(values); at >= 0 {
+		err = &quant.RangeError{Type: r.to, Index: at, Value: values[at]}
 	}
+	r.note(err, r.lo+i, worker)
 }
 
-// copy writes the tensor as it is, of whatever type.
+// note keeps the error of a row, whose index then counts from the tensor's start, unless the worker has one of a row before.
+func (r *recoder) note(err error, row, worker int) {
+	r.errs[worker] = earlier(r.errs[worker], quant.Behind(err, row*r.row))
+}
+
+// firstError returns the error of the earliest row.
+func (r *recoder) firstError() (first error) {
+	for _, err := range r.errs {
+		first = earlier(first, err)
+	}
+	return first
+}
+
+// earlier returns the error of the earlier weight, so that which worker met it does not show.
+func earlier(a, b error) error {
+	var x, y *quant.RangeError
+	if a == nil || errors.As(a, &x) && errors.As(b, &y) && y.Index < x.Index {
+		return b
+	}
+	return a
+}
+
+// copy writes the tensor as it is, of a type that cannot be decoded.
 func (r *recoder) copy(ctx context.Context, dst io.Writer) error {
 	const chunk = 4 << 20
 	for at := 0; at < len(r.data); at += chunk {

@@ -1,19 +1,15 @@
 package distill
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
-	"retort/internal/format/atomicfile"
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
 	"retort/internal/learn/teacher"
@@ -180,34 +176,9 @@ func (r *run) openExam(role string, items []task.Item, key func(task.Item) strin
 	return report.AppendPredictions(filepath.Join(r.o.Out, report.PredictionsFile))
 }
 
-// keep rewrites the predictions without those of role that stays refuses; it may change the others. Where nothing
-// changes, the file stays as it is.
+// keep rewrites the predictions without those of role that stays refuses; it may change the others.
 func (r *run) keep(role string, stays func(p *report.Prediction) bool) error {
-	path := filepath.Join(r.o.Out, report.PredictionsFile)
-	before, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	all, err := report.ReadPredictions(path)
-	if err != nil {
-		return err
-	}
-	var after []byte
-	for _, p := range all {
-		if p.Role == role && !stays(&p) {
-			continue
-		}
-		line, err := p.Line()
-		if err != nil {
-			return err
-		}
-		after = append(after, line...)
-	}
-	if bytes.Equal(before, after) {
-		return nil
-	}
-	return atomicfile.WriteFile(path, after)
+	return report.RewritePredictions(filepath.Join(r.o.Out, report.PredictionsFile), func(p *report.Prediction) bool {
+		return p.Role != role || stays(p)
+	})
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
+	"retort/internal/format/atomicfile"
 	"retort/internal/learn/task"
 )
 
@@ -105,6 +107,37 @@ func eachLine(r io.Reader, f func(n int, line []byte) error) (whole int64, err e
 			return whole, nil
 		}
 	}
+}
+
+// RewritePredictions leaves of a predictions file the lines that keep wants, which may change them. The new file is written
+// aside and renamed: whenever it fails, the old one stands. Where nothing changes, or there is no file, nothing is written.
+func RewritePredictions(path string, keep func(p *Prediction) bool) error {
+	before, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	all, _, err := scanPredictions(bytes.NewReader(before))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	var after []byte
+	for _, p := range all {
+		if !keep(&p) {
+			continue
+		}
+		line, err := p.Line()
+		if err != nil {
+			return err
+		}
+		after = append(after, line...)
+	}
+	if bytes.Equal(before, after) {
+		return nil
+	}
+	return atomicfile.WriteFile(path, after)
 }
 
 // A PredictionWriter appends to a predictions file, a line at a time, each in one write.

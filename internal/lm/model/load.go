@@ -332,9 +332,9 @@ func (l *loader) adaptFrozen(base tensor.Weight, at changed) tensor.Weight {
 	if ch == nil {
 		return base
 	}
-	half := l.opts.Precision == tensor.BFloat16
-	w := &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, half: half}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, half: half},
-		scale: float32(ch.scale), half: half, back: l.back}
+	p := l.opts.Precision
+	w := &LoRA{base: base, a: factor{data: ch.a, rows: ch.rank, cols: ch.in, precision: p}, b: factor{data: ch.b, rows: ch.out, cols: ch.rank, precision: p},
+		scale: float32(ch.scale), precision: p, back: l.back}
 	l.frozen = append(l.frozen, w)
 	return w
 }
@@ -358,7 +358,12 @@ func (l *loader) make(t weights.Tensor, data []byte, out, in int) tensor.Weight 
 	}
 	typ := t.Type
 	if l.opts.LoRA != nil && l.opts.Precision == tensor.BFloat16 && wide(typ) && !(Param{Name: t.Name}).isRouter() {
-		typ, data = quant.BF16, narrowed(typ, data)
+		half, err := narrowed(typ, data)
+		if err != nil {
+			l.Fault(t.Name, err)
+			return nil
+		}
+		typ, data = quant.BF16, half
 	}
 	w, err := l.arena.New(typ, data, out, in)
 	if err != nil {

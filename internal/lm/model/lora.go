@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
-	"unsafe"
 
 	"retort/internal/compute/kernel"
 	"retort/internal/compute/quant"
@@ -50,7 +49,8 @@ type LoRA struct {
 	merged []byte     // W so stored after Merge
 	a, b   factor
 	scale  float32
-	half   bool // products of A and B in bf16
+
+	precision tensor.Precision // of products with A and B
 
 	u    narrow // of the product at hand
 	back *loraBack
@@ -70,8 +70,7 @@ type loraBack struct {
 // A is uniform in ±1/sqrt(in), which is what PEFT's kaiming_uniform_(a=sqrt(5)) comes to.
 func newLoRA(base tensor.Weight, stored quant.Type, c *LoRAConfig, name string, p tensor.Precision, back *loraBack) *LoRA {
 	out, in := base.Dims()
-	half := p == tensor.BFloat16
-	w := &LoRA{base: base, stored: stored, a: newFactor(c.Rank, in, half), b: newFactor(out, c.Rank, half), scale: float32(c.Alpha / float64(c.Rank)), half: half, back: back}
+	w := &LoRA{base: base, stored: stored, a: newFactor(c.Rank, in, p), b: newFactor(out, c.Rank, p), scale: float32(c.Alpha / float64(c.Rank)), precision: p, back: back}
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	rng := rand.New(rand.NewPCG(c.Seed, h.Sum64()))
@@ -103,23 +102,23 @@ func (w *LoRA) Prepare(r *tensor.Run, x *tensor.Tensor) {
 	w.base.Prepare(r, x)
 	w.a.packRows(r)
 	w.b.packRows(r)
-	w.u.growRows(x.Rows, w.a.rows, w.half)
-	w.job = loraJob{w: w, what: loraForward, x: operandOf(r, x, w.half)}
+	w.u.growRows(x.Rows, w.a.rows, w.precision)
+	w.job = loraJob{w: w, what: loraForward, x: r.Operand(x, w.precision)}
 	w.job.overRows(r, x.Rows)
 }
 
 // Columns sets y[:, lo:hi] = x·W[lo:hi, :]ᵀ + u·B[lo:hi, :]ᵀ.
 func (w *LoRA) Columns(r *tensor.Run, y, x *tensor.Tensor, lo, hi, worker int) {
 	w.base.Columns(r, y, x, lo, hi, worker)
-	gemm(y.Data[lo:], y.Cols, w.u.rows, w.b.overRows.from(lo, w.b.cols), x.Rows, w.b.cols, hi-lo, true)
+	tensor.Gemm(y.Data[lo:], y.Cols, w.u.rows, w.b.overRows.From(lo), x.Rows, hi-lo, true)
 }
 
 // AccGrad adds dyᵀ·u to the gradient of B and vᵀ·x to that of A.
 func (w *LoRA) AccGrad(r *tensor.Run, y, x *tensor.Tensor) {
 	w.a.packRows(r)
-	w.back.u.growTurned(x.Rows, w.a.rows, w.half)
-	w.back.v.growTurned(x.Rows, w.a.rows, w.half)
-	w.backward(r, y, loraNarrow, operandOf(r, x, w.half))
+	w.back.u.growTurned(x.Rows, w.a.rows, w.precision)
+	w.back.v.growTurned(x.Rows, w.a.rows, w.precision)
+	w.backward(r, y, loraNarrow, r.Operand(x, w.precision))
 	w.job = loraJob{w: w, what: loraGrads, xt: x, yt: y}
 	w.job.overPanels(r)
 	w.back.of, w.back.y = w, y
@@ -130,7 +129,7 @@ func (w *LoRA) MatMulT(r *tensor.Run, x, y *tensor.Tensor) {
 	w.base.MatMulT(r, x, y)
 	w.a.packCols(r)
 	if w.back.of != w || w.back.y != y {
-		w.backward(r, y, loraBackward, operand{})
+		w.backward(r, y, loraBackward, tensor.Operand{})
 	}
 	w.back.of, w.back.y = nil, nil
 	w.job = loraJob{w: w, what: loraInput, xt: x}
@@ -139,11 +138,11 @@ func (w *LoRA) MatMulT(r *tensor.Run, x, y *tensor.Tensor) {
 }
 
 // backward computes v, and what else the work asks for, from the gradient of y.
-func (w *LoRA) backward(r *tensor.Run, y *tensor.Tensor, what loraWork, x operand) {
+func (w *LoRA) backward(r *tensor.Run, y *tensor.Tensor, what loraWork, x tensor.Operand) {
 	w.b.packCols(r)
-	w.back.v.growRows(y.Rows, w.b.cols, w.half)
+	w.back.v.growRows(y.Rows, w.b.cols, w.precision)
 	dy := tensor.Of(y.Rows, y.Cols, y.Grad)
-	w.job = loraJob{w: w, what: what, x: x, dy: operandOf(r, dy, w.half)}
+	w.job = loraJob{w: w, what: what, x: x, dy: r.Operand(dy, w.precision)}
 	w.job.overRows(r, y.Rows)
 	dy.Changed()
 }
@@ -156,7 +155,7 @@ type loraJob struct {
 	w       *LoRA
 	r       *tensor.Run
 	what    loraWork
-	x, dy   operand
+	x, dy   tensor.Operand
 	xt, yt  *tensor.Tensor
 	n, step int
 }
@@ -185,8 +184,6 @@ func (j *loraJob) overPanels(r *tensor.Run) {
 	r.Pool.Run(j, (j.n+j.step-1)/j.step)
 }
 
-func panelsOf(n int) int { return (n + kernel.Panel - 1) / kernel.Panel }
-
 // Part does the work on rows or panels [lo, hi).
 func (j *loraJob) Part(i, worker int) {
 	w, lo, hi := j.w, i*j.step, min((i+1)*j.step, j.n)
@@ -197,7 +194,7 @@ func (j *loraJob) Part(i, worker int) {
 	}
 	switch j.what {
 	case loraInput:
-		gemm(j.xt.Grad[lo*w.a.cols:], w.a.cols, w.back.v.rows.from(lo), w.a.overCols, hi-lo, w.a.rows, w.a.cols, true)
+		tensor.Gemm(j.xt.Grad[lo*w.a.cols:], w.a.cols, w.back.v.rows.From(lo), w.a.overCols, hi-lo, w.a.cols, true)
 	case loraGrads:
 		for p := lo; p < hi; p++ {
 			j.panelGrad(p, worker)
@@ -209,15 +206,15 @@ func (j *loraJob) Part(i, worker int) {
 func (j *loraJob) narrow(values []float32, lo, hi int) {
 	w, back := j.w, j.w.back
 	if j.what == loraForward {
-		w.u.multiply(values, j.x, w.a.overRows, w.a.cols, lo, hi, w.scale)
+		w.u.multiply(values, j.x, w.a.overRows, lo, hi, w.scale)
 		w.u.setRows(values, lo, hi)
 		return
 	}
 	if j.what == loraNarrow {
-		back.u.multiply(values, j.x, w.a.overRows, w.a.cols, lo, hi, w.scale)
+		back.u.multiply(values, j.x, w.a.overRows, lo, hi, w.scale)
 		back.u.setTurned(values, lo, hi)
 	}
-	back.v.multiply(values, j.dy, w.b.overCols, w.b.rows, lo, hi, w.scale)
+	back.v.multiply(values, j.dy, w.b.overCols, lo, hi, w.scale)
 	back.v.setRows(values, lo, hi)
 	if j.what == loraNarrow {
 		back.v.setTurned(values, lo, hi)
@@ -227,16 +224,13 @@ func (j *loraJob) narrow(values []float32, lo, hi int) {
 // panelGrad adds to the gradient of 16 columns of A, or of 16 rows of B.
 func (j *loraJob) panelGrad(p, worker int) {
 	w, t, rank := j.w, j.xt.Rows, j.w.a.rows
-	scratch := j.r.Scratch(worker, rank*kernel.Panel+kernel.PanelsF32(1, even(t)))
-	sum, packed := scratch[:rank*kernel.Panel], panels{full: scratch[rank*kernel.Panel:]}
-	if w.half {
-		packed = panels{half: asHalves(packed.full)}
-	}
+	scratch := j.r.Scratch(worker, rank*kernel.Panel+tensor.PanelScratch(t))
+	sum, packed := scratch[:rank*kernel.Panel], tensor.ScratchPanels(w.precision, scratch[rank*kernel.Panel:], t)
 	if n := panelsOf(w.a.cols); p >= n {
 		lo := (p - n) * kernel.Panel
 		cols := min(kernel.Panel, w.b.rows-lo)
-		packed.packCols(j.yt.Grad[lo:], t, cols, w.b.rows)
-		gemm(sum, kernel.Panel, w.back.u.turned, packed, rank, t, cols, false)
+		packed.PackCols(j.yt.Grad[lo:], cols, w.b.rows)
+		tensor.Gemm(sum, kernel.Panel, w.back.u.turned, packed, rank, cols, false)
 		for c := range cols { // B lies the other way round
 			grad := w.b.grad[(lo+c)*rank : (lo+c+1)*rank]
 			for i := range grad {
@@ -247,11 +241,6 @@ func (j *loraJob) panelGrad(p, worker int) {
 	}
 	lo := p * kernel.Panel
 	cols := min(kernel.Panel, w.a.cols-lo)
-	packed.packCols(j.xt.Data[lo:], t, cols, w.a.cols)
-	gemm(w.a.grad[lo:], w.a.cols, w.back.v.turned, packed, rank, t, cols, true)
-}
-
-// asHalves sees scratch memory of float32 as bf16.
-func asHalves(f []float32) []uint16 {
-	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(f))), 2*len(f))
+	packed.PackCols(j.xt.Data[lo:], cols, w.a.cols)
+	tensor.Gemm(w.a.grad[lo:], w.a.cols, w.back.v.turned, packed, rank, cols, true)
 }

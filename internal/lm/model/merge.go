@@ -48,7 +48,7 @@ func (m *Model) Merge() error {
 		t, _ := m.source.Tensor(name)
 		for i, w := range ws {
 			if err := w.merge(w.storedBytes(t, i)); err != nil {
-				return err
+				return fmt.Errorf("model: merge %s: %w", name, err)
 			}
 		}
 	}
@@ -72,7 +72,7 @@ func (w *LoRA) merge(stored []byte) error {
 		for row := range out {
 			w.mergedRow(line, row, stored)
 			if err := quant.Encode(typ, data[row*size:(row+1)*size], line); err != nil {
-				return fmt.Errorf("model: merge as %v: %w", typ, err)
+				return quant.Behind(err, row*in)
 			}
 		}
 		w.stored = typ
@@ -91,8 +91,12 @@ func (w *LoRA) merge(stored []byte) error {
 func (w *LoRA) frozen(data []byte) (tensor.Weight, error) {
 	out, in := w.Dims()
 	typ := w.stored
-	if w.half && wide(typ) {
-		data, typ = narrowed(typ, data), quant.BF16
+	if w.precision == tensor.BFloat16 && wide(typ) {
+		var err error
+		if data, err = narrowed(typ, data); err != nil {
+			return nil, err
+		}
+		typ = quant.BF16
 	}
 	return quant.New(typ, data, out, in)
 }
@@ -100,8 +104,8 @@ func (w *LoRA) frozen(data []byte) (tensor.Weight, error) {
 // wide says that bf16 takes fewer bytes or less time than t.
 func wide(t quant.Type) bool { return t == quant.F32 || t == quant.F16 }
 
-// narrowed encodes data, stored as t, as BF16.
-func narrowed(t quant.Type, data []byte) []byte {
+// narrowed encodes data, stored as t, as BF16. The error is a quant.RangeError.
+func narrowed(t quant.Type, data []byte) ([]byte, error) {
 	const most = 1 << 16 // values at a time
 	size := t.RowBytes(1)
 	out, line := make([]byte, len(data)/size*2), make([]float32, most)
@@ -109,10 +113,10 @@ func narrowed(t quant.Type, data []byte) []byte {
 		n := min(most, len(data)/size-lo)
 		quant.Decode(t, line[:n], data[lo*size:(lo+n)*size])
 		if err := quant.Encode(quant.BF16, out[2*lo:2*(lo+n)], line[:n]); err != nil {
-			panic(err) // every float32 has a bf16
+			return nil, quant.Behind(err, lo)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // addMerged adds every tensor of the file that m was made of to dst: those that a LoRA changes merged and stored as t,
@@ -223,7 +227,7 @@ func encodeRowsOf(dst io.Writer, t quant.Type, rows, n int, row func(dst []float
 			row(buf[i*n:(i+1)*n], lo+i)
 		}
 		if err := encodeRows(dst, t, buf[:k*n], n); err != nil {
-			return err
+			return quant.Behind(err, lo*n)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package model
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"retort/internal/compute/quant"
@@ -11,7 +10,8 @@ import (
 )
 
 // WriteGGUF writes the trainable tensors of m as a GGUF file at path. md gives everything but the tensors: that of
-// the file the model came from, or of Config.Metadata. Matrices are stored as t where their rows allow it, else
+// the file the model came from, or of Config.Metadata. A number that is not finite, or that its type cannot hold, is an
+// error with tensor and place. Matrices are stored as t where their rows allow it, else
 // as F16; norms, biases and the router stay F32, as every reader expects.
 //
 // Of a LoRA model, and of one that does not learn, it writes every tensor, with LoRAs and adapter merged into those that
@@ -46,10 +46,12 @@ func (m *Model) WriteGGUF(ctx context.Context, path string, md *gguf.Metadata, t
 		}
 		w.Add(p.Name, gguf.Type(typ), dims, func(dst io.Writer) error {
 			var failed error
+			at := 0
 			p.Slices(func(values, _ []float32) {
 				if failed == nil {
-					failed = encodeRows(dst, typ, values, row)
+					failed = quant.Behind(encodeRows(dst, typ, values, row), at)
 				}
+				at += len(values)
 			})
 			return failed
 		})
@@ -91,7 +93,7 @@ func encodeRows(dst io.Writer, t quant.Type, values []float32, n int) error {
 		part := values[at:min(at+step, len(values))]
 		b := buf[:len(part)/n*t.RowBytes(n)]
 		if err := quant.Encode(t, b, part); err != nil {
-			return fmt.Errorf("model: store as %v: %w", t, err)
+			return quant.Behind(err, at)
 		}
 		if _, err := dst.Write(b); err != nil {
 			return err

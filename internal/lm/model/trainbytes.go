@@ -1,9 +1,7 @@
 package model
 
 import (
-	"math/bits"
-
-	"retort/internal/compute/kernel"
+	"retort/internal/compute/op"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
 )
@@ -27,21 +25,21 @@ const processBytes = 2 << 20
 // lastingBytes is what lasts from step to step: 16 bytes a trainable value (value, gradient, two moments), the panels
 // over rows and over columns of every dense matrix, and the frozen weights as they are packed.
 func (m *Model) lastingBytes() int {
-	n := (m.frozen + hugePage - 1) &^ (hugePage - 1)
+	n := quant.ArenaBytes(m.frozen)
 	for _, p := range m.params {
 		switch {
 		case p.Vector != nil:
-			n += 16 * len(p.Vector.Data)
+			n += learnedBytes * len(p.Vector.Data)
 		case p.Weight != nil:
-			n += 16 * len(p.Weight.Data)
+			n += learnedBytes * len(p.Weight.Data)
 			if p.Name != "token_embd.weight" || m.Config.Tied { // otherwise its rows are looked up and never multiplied
 				n += m.panelBytes(p.Weight.Dims())
 			}
 		case p.factor != nil:
-			n += 16*len(p.factor.data) + m.panelBytes(p.factor.rows, p.factor.cols)
+			n += learnedBytes*len(p.factor.data) + m.panelBytes(p.factor.rows, p.factor.cols)
 		default:
 			for _, w := range p.parts {
-				n += 16*len(w.Data) + m.panelBytes(w.Dims())
+				n += learnedBytes*len(w.Data) + m.panelBytes(w.Dims())
 			}
 		}
 	}
@@ -53,14 +51,11 @@ func (m *Model) lastingBytes() int {
 	return n
 }
 
-// hugePage is what the arena of the frozen weights takes at a time.
-const hugePage = 2 << 20
+// learnedBytes is what a trainable value takes: itself, its gradient and the two moments of optim.AdamW, all float32.
+const learnedBytes = 4 * 4
 
 func (m *Model) panelBytes(out, in int) int {
-	if m.precision == tensor.BFloat16 {
-		return 2 * (kernel.PanelsBF16(out, in) + kernel.PanelsBF16(in, out))
-	}
-	return 4 * (kernel.PanelsF32(out, in) + kernel.PanelsF32(in, out))
+	return m.precision.PanelBytes(out, in) + m.precision.PanelBytes(in, out)
 }
 
 // activations are the tensors of part of a model at so many rows, as their widths.
@@ -73,32 +68,21 @@ type activations struct {
 // bytes is what a Run hands out for them.
 func (a activations) bytes(m *Model) (n int) {
 	for _, w := range a.plain {
-		n += 4 * buffer(a.rows*w)
+		n += tensor.TensorBytes(a.rows, w)
 	}
 	for _, w := range a.input {
-		n += 4*buffer(a.rows*w) + m.formBytes(a.rows, w)
+		n += tensor.TensorBytes(a.rows, w) + m.formBytes(a.rows, w)
 	}
 	return n
 }
 
 // formBytes is what the converted forms of an input of products take.
 func (m *Model) formBytes(rows, width int) (n int) {
-	if m.precision == tensor.BFloat16 {
-		n += 2 * buffer(rows*even(width))
-	}
+	n = m.precision.OperandBytes(rows, width)
 	if m.integers {
-		n += buffer(kernel.Int8Size(rows, width))
+		n += tensor.Int8Bytes(rows, width)
 	}
 	return n
-}
-
-// buffer is the size of the buffer a Run takes for n elements: four sizes an octave.
-func buffer(n int) int {
-	if n <= 64 {
-		return 64
-	}
-	e := bits.Len(uint(n-1)) - 1
-	return 1<<e + ((n-1)>>(e-2)&3+1)<<(e-2)
 }
 
 // passBytes is what a Run holds after a pass: the activations of every block, or with Recompute the input of each and
@@ -163,35 +147,29 @@ func (m *Model) blockBytes(b *Block, tokens int) (kept, back int) {
 	}
 	kept += a.bytes(m) + wide.bytes(m)
 	for _, w := range wide.plain {
-		back += 4 * buffer(tokens*w)
+		back += tensor.TensorBytes(tokens, w)
 	}
 	for _, w := range wide.input {
-		back += 4 * buffer(tokens*w)
+		back += tensor.TensorBytes(tokens, w)
 		back += m.orderBytes(w, c.Width, tokens)
 	}
-	return kept, back + 3*4*buffer(tokens*c.Width)
+	return kept, back + 3*tensor.TensorBytes(tokens, c.Width)
 }
 
-// orderBytes is what the gradient of a dense [out, in] and that of its input take in passing.
+// orderBytes is what the gradients of a dense [out, in] and of one of [in, out], and that of its input, take in passing.
 func (m *Model) orderBytes(out, in, tokens int) int {
 	if m.lora != nil {
-		return 2 * buffer(tokens*even(max(out, in))) // dy in bf16
+		return tensor.BFloat16.OperandBytes(tokens, max(out, in)) // dy
 	}
-	if m.precision == tensor.BFloat16 {
-		return 2 * (buffer(out*even(tokens)) + buffer(kernel.PanelsBF16(in, tokens)) + buffer(in*even(tokens)) + buffer(kernel.PanelsBF16(out, tokens)) + buffer(tokens*even(out)))
-	}
-	return 4 * (buffer(out*tokens) + buffer(kernel.PanelsF32(in, tokens)) + buffer(in*tokens) + buffer(kernel.PanelsF32(out, tokens)))
+	return m.precision.AccGradBytes(out, in, tokens) + m.precision.AccGradBytes(in, out, tokens) + m.precision.MatMulTBytes(out, tokens)
 }
-
-// headRows is how many rows the loss takes through the output head at a time.
-const headRows = 256
 
 // headBytes is what the loss takes if every row has a label: logits, which become their own gradient, and that in bf16.
 func (m *Model) headBytes(tokens int) int {
-	c, rows := m.Config, min(headRows, tokens)
-	n := 4*buffer(rows*c.Vocab) + 8*buffer(rows*c.Width) + m.formBytes(rows, c.Width) + 2*buffer(rows*even(c.Vocab))
+	c, rows := m.Config, min(op.LossRows, tokens)
+	n := tensor.TensorBytes(rows, c.Vocab) + 2*tensor.TensorBytes(rows, c.Width) + m.formBytes(rows, c.Width) + tensor.BFloat16.OperandBytes(rows, c.Vocab)
 	if m.lora == nil {
-		n += 2 * buffer(kernel.PanelsBF16(c.Width, rows))
+		n += tensor.BFloat16.ScratchPanelBytes(c.Width, rows)
 	}
 	return n
 }
@@ -201,11 +179,7 @@ func (m *Model) narrowBytes(tokens int) int {
 	if m.lora == nil {
 		return 0
 	}
-	size := 4
-	if m.precision == tensor.BFloat16 {
-		size = 2
-	}
-	n := 0
+	size, n := m.precision.ValueBytes(), 0
 	for _, ws := range m.adapted {
 		rows := len(ws) * tokens
 		if len(ws) > 1 { // experts share the rows

@@ -189,3 +189,13 @@ func TestTrainBytesFollowsTheRun(t *testing.T) {
 		}
 	}
 }
+
+// A trainable value takes what the optimizer keeps of it.
+func TestLearnedBytes(t *testing.T) {
+	const n = 100
+	a := optim.NewAdamW([]*optim.Group{{Data: make([]float32, n), Grad: make([]float32, n)}}, optim.DefaultAdamW)
+	g := a.Groups[0]
+	if got := 4 * (len(g.Data) + len(g.Grad) + len(g.M) + len(g.V)); got != n*model.LearnedBytes {
+		t.Errorf("AdamW keeps %d bytes of %d values, TrainBytes counts %d a value", got, n, model.LearnedBytes)
+	}
+}

@@ -10,7 +10,8 @@ type format struct {
 	top    bool // the nibbles are the upper bits, and codes stand shifted up to bit 7
 	halves bool // two scales a block
 	min    bool
-	shift  int // the product is divided by 1<<shift at the end
+	wide   bool // d is float32
+	shift  int  // the product is divided by 1<<shift at the end
 }
 
 var formats = []*format{
@@ -23,9 +24,19 @@ var formats = []*format{
 	{name: "Q4_K", super: true, block: 256, low: 4, min: true},
 	{name: "Q5_K", super: true, block: 320, low: 4, high: 1, min: true},
 	{name: "Q6_K", super: true, block: 384, low: 4, high: 2, top: true, halves: true, shift: 2},
+	{name: "MX", block: 576, low: 8, wide: true},
+	{name: "IQ", super: true, block: 512, low: 8, halves: true, wide: true},
 }
 
-const headBytes = 320 // of a superblock: d[16] m[16] as float16, 256 bytes of factors
+const headBytes = 320 // of a superblock: d[16] m[16] as float16 or d[16] as float32, 256 bytes of factors
+
+// loadScale is the instruction that loads d.
+func (f *format) loadScale() string {
+	if f.wide {
+		return "VMOVUPS"
+	}
+	return "VCVTPH2PS"
+}
 
 // unpack512 loads the codes at SI into the eight registers w: byte 4r+j of w[i] is row r, column 4i+j.
 func (t *tile) unpack512() {
@@ -138,11 +149,13 @@ func (t *tile) scales512() {
 	f, a := t.f, t.file
 	if !f.super {
 		at := f.block - 32
-		if f.min {
+		if f.min || f.wide {
 			at -= 32
+		}
+		if f.min {
 			a.op("VCVTPH2PS %d(SI), Z%d", at+32, t.least[0])
 		}
-		a.op("VCVTPH2PS %d(SI), Z%d", at, t.scale[0])
+		a.op("%s %d(SI), Z%d", f.loadScale(), at, t.scale[0])
 		return
 	}
 	factor := func(load string, at, head, z int) {

@@ -67,14 +67,14 @@ func declarations() string {
 	}
 	p("\nvar int8ExpandAVX512 = [panelFormats]func(dst *float32, w *byte, spans int){\n")
 	for _, f := range formats {
-		p("\tPanel%s: %s,\n", f.name, expandName(f))
+		p("\tPanel%-5s %s,\n", f.name+":", expandName(f))
 	}
 	p("}\n")
 	table := func(level string, tokens func(*format) []int, name func(*format, int) string) {
 		p("\n// int8Tiles%s holds the tiles of 1, 2, 4, 8 and 16 tokens of each format that has them.\n", level)
 		p("var int8Tiles%s = [panelFormats][5]int8Tile{\n", level)
 		for _, f := range formats {
-			p("\tPanel%s: {", f.name)
+			p("\tPanel%-5s {", f.name+":")
 			for i, n := range tokens(f) {
 				if i > 0 {
 					p(", ")

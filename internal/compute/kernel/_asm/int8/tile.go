@@ -93,7 +93,7 @@ func (t *tile) loadMasks() {
 func (t *tile) superHead() {
 	t.line("")
 	t.line("super:")
-	t.op("VCVTPH2PS (SI), Z%d", t.d)
+	t.op("%s (SI), Z%d", t.f.loadScale(), t.d)
 	if t.f.min {
 		t.op("VCVTPH2PS 32(SI), Z%d", t.dmin)
 	}

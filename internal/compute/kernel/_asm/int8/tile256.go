@@ -223,12 +223,18 @@ func (t *half) factor(h, p int) {
 			t.op("VCVTPH2PS %d(SI), Y%d", at+16*h, t.more)
 			at -= 32
 		}
-		t.op("VCVTPH2PS %d(SI), Y%d", at+16*h, t.w)
+		if f.wide {
+			at += 16*h - 32 // twice as long
+		}
+		t.op("%s %d(SI), Y%d", f.loadScale(), at+16*h, t.w)
 		return
 	}
 	times := func(y, head int) {
 		t.op("VCVTDQ2PS Y%d, Y%d", y, y)
-		t.op("VCVTPH2PS %d(R10), Y%d", head+16*h, t.tmp)
+		if f.wide {
+			head += 16 * h // twice as long
+		}
+		t.op("%s %d(R10), Y%d", f.loadScale(), head+16*h, t.tmp)
 		t.op("VMULPS Y%d, Y%d, Y%d", t.tmp, y, y)
 	}
 	switch {
