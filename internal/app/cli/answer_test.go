@@ -71,3 +71,20 @@ func TestSetParameter(t *testing.T) {
 		t.Errorf("a refused value changed the options to %+v, n %d", o.sampler, o.max)
 	}
 }
+
+// The value of --think may be a word of its own, where it is one of its words.
+func TestJoinThink(t *testing.T) {
+	for _, c := range [][2]string{
+		{"run m --think off hello", "run m --think=off hello"},
+		{"run --think m hello", "run --think m hello"},
+		{"run m hello --think", "run m hello --think"},
+		{"run --think=low m off", "run --think=low m off"},
+		{"run --think high m --think on", "run --think=high m --think=on"},
+		{"run m -- --think off", "run m -- --think off"},
+		{"", ""},
+	} {
+		if got := strings.Join(joinThink(strings.Fields(c[0])), " "); got != c[1] {
+			t.Errorf("%q is %q, want %q", c[0], got, c[1])
+		}
+	}
+}

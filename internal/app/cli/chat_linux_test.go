@@ -283,3 +283,10 @@ func TestChatSchema(t *testing.T) {
 	x.send("/bye\r")
 	x.exit(exitDone)
 }
+
+// At a terminal a prompt waits for no more text.
+func TestPromptAtTerminal(t *testing.T) {
+	x := startTerminal(t, nil, "run", writeScripted(t)["MARKED"], "hello", "--temp", "0")
+	x.expect("Hiyou")
+	x.exit(exitDone)
+}
