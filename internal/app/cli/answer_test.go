@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,55 @@ func TestDecodeRate(t *testing.T) {
 		if got := summary(res).DecodeTPS; got != c.want {
 			t.Errorf("%d tokens in %d steps of half a second: %g tokens/s, want %g", c.tokens, c.steps, got, c.want)
 		}
+	}
+}
+
+// A speed of reading counts what was read, and not what was computed before.
+func TestReadingRate(t *testing.T) {
+	res := session.Result{Usage: session.Usage{Prompt: 10, Cached: 6}, Timing: session.Timing{Prefill: 500 * time.Millisecond}}
+	if got := summary(res).PrefillTPS; got != 8 {
+		t.Errorf("%g tokens/s, want 8", got)
+	}
+}
+
+// The answer's first line begins anew behind the thinking.
+func TestDisplayWraps(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	var b strings.Builder
+	d := &display{w: &b, terminal: true, wrap: wrapper{width: 10}}
+	d.show("aaaa bbbb cccc", "")
+	d.show("", "dddd eeee ffff")
+	if want := "Thinking…\naaaa bbbb \ncccc\nThought for 0 s\n\ndddd eeee \nffff"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+// What a model is opened with is what the flags say.
+func TestOpenOptions(t *testing.T) {
+	if _, err := (&modelOptions{threads: 1, cache: "f8"}).open(context.Background(), writeScripted(t)["MARKED"], session.Options{}); err == nil || !strings.Contains(err.Error(), `"f8"`) {
+		t.Errorf("cache type f8: error %v", err)
+	}
+}
+
+// What was read is kept when the user has stopped the answer.
+func TestKeepInterrupted(t *testing.T) {
+	o := runOptions{modelOptions: modelOptions{threads: 1, cache: "f32"}, promptCache: filepath.Join(t.TempDir(), "kept")}
+	m, err := o.open(context.Background(), writeScripted(t)["MARKED"], session.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	tokens := m.Encode(strings.Repeat("hello ", 20))
+	if _, err := m.Ask(context.Background(), session.Request{Tokens: tokens}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := o.keep(ctx, m, tokens); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.LoadPrompt(context.Background(), o.promptCache); n < len(tokens)-1 || err != nil {
+		t.Errorf("%d tokens of %d are kept, %v", n, len(tokens), err)
 	}
 }
 
@@ -59,6 +109,10 @@ func TestSetParameter(t *testing.T) {
 	}
 	if s := o.sampler; s.Temperature != 0.5 || s.TopK != 7 || s.TopP != 0.9 || s.MinP != 0.1 || s.RepeatPenalty != 1.1 || s.Seed != 3 || o.max != 12 {
 		t.Errorf("options are %+v, n %d", s, o.max)
+	}
+	zero := runOptions{}
+	if err := zero.setParameter("top_p", "0"); err != nil || zero.sampler.TopP == 0 { // 0 would be no limit
+		t.Errorf("top_p 0: %+v, %v", zero.sampler, err)
 	}
 	for _, c := range []struct{ name, value, want string }{
 		{"temp", "hot", `temp is "hot", want a number`}, {"temp", "-1", "temperature is -1, want 0 to 100"}, {"top_p", "2", "top-p is 2"},

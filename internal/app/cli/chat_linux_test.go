@@ -295,3 +295,24 @@ func TestPromptAtTerminal(t *testing.T) {
 	x.expect("Hiyou")
 	x.exit(exitDone)
 }
+
+// The system message is what the model reads, and every answer has a seed of its own.
+func TestChatSettings(t *testing.T) {
+	x := startTerminal(t, nil, "run", writeScripted(t)["MARKED"], "--temp", "0", "--seed", "5", "--verbose")
+	x.expect(">>> ")
+	x.send("hello\r")
+	x.expect("prompt 25 tokens")
+	x.expect(">>> ")
+	x.send("/clear\r")
+	x.expect("conversation cleared")
+	x.send("/set system Be brief.\r")
+	x.expect("system message set")
+	x.send("hello\r")
+	x.expect("prompt 44 tokens")
+	x.expect(">>> ")
+	x.send("/show\r")
+	x.expect("seed 7,")
+	x.expect("of 512 tokens of context")
+	x.send("/bye\r")
+	x.exit(exitDone)
+}
