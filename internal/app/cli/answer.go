@@ -77,7 +77,7 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 	}
 	a, err := m.Start(ctx, r)
 	if err != nil {
-		return o.explain(err, m)
+		return explain(err, m)
 	}
 	out := o.display(w)
 	for e := range a.Events() {
@@ -90,7 +90,7 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 		return errors.Join(kept, err)
 	}
 	if err != nil && (!errors.Is(err, context.Canceled) || o.bound != nil) {
-		return o.explain(err, m)
+		return explain(err, m)
 	}
 	if o.json {
 		return errors.Join(json.NewEncoder(w).Encode(summary(res)), err)
@@ -100,7 +100,7 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 	}
 	err = errors.Join(out.end(), err)
 	if res.Finish == session.FinishLength {
-		sayNote(note, "%s", o.cut(res))
+		sayNote(note, "%s", whyCut(res, m))
 	}
 	return err
 }
@@ -113,16 +113,16 @@ func (o *runOptions) keep(ctx context.Context, m *opened, tokens []int32) error 
 	return m.SavePrompt(context.WithoutCancel(ctx), o.promptCache, tokens)
 }
 
-// cut says why an answer is not whole, and what makes room.
-func (o *runOptions) cut(res session.Result) string {
+// whyCut says why an answer is not whole, and what makes room.
+func whyCut(res session.Result, m *opened) string {
 	if res.Full {
-		return fmt.Sprintf("the answer was cut: the context of %d tokens is full, and --ctx makes room", o.ctx)
+		return fmt.Sprintf("the answer was cut: the context of %d tokens is full, and --ctx makes room", m.Limit())
 	}
 	return fmt.Sprintf("the answer was cut at %d tokens, as -n says", len(res.Tokens))
 }
 
 // explain says in a user's words why there is no answer, and what helps.
-func (o *runOptions) explain(err error, m *opened) error {
+func explain(err error, m *opened) error {
 	var cut *session.CutError
 	var full *generate.ContextError
 	switch {
@@ -133,7 +133,7 @@ func (o *runOptions) explain(err error, m *opened) error {
 		if !cut.Full {
 			return withHint(err, "-n above %d makes room; without -n the answer ends where the schema does", cut.Tokens)
 		}
-		return withHint(err, "the context of %d tokens is full: --ctx makes room", o.ctx)
+		return withHint(err, "the context of %d tokens is full: --ctx makes room", m.Limit())
 	case errors.As(err, &full):
 		err = fmt.Errorf("the prompt has %d tokens, the context holds %d", full.Tokens, full.Limit)
 		if full.Tokens >= m.Context {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -69,5 +70,53 @@ func TestSetParameter(t *testing.T) {
 	}
 	if o.sampler.Temperature != 0.5 || o.max != 12 {
 		t.Errorf("a refused value changed the options to %+v, n %d", o.sampler, o.max)
+	}
+}
+
+// The value of --think may be a word of its own, where it is one of its words.
+func TestJoinThink(t *testing.T) {
+	for _, c := range [][2]string{
+		{"run m --think off hello", "run m --think=off hello"},
+		{"run --think m hello", "run --think m hello"},
+		{"run m hello --think", "run m hello --think"},
+		{"run --think=low m off", "run --think=low m off"},
+		{"run --think high m --think on", "run --think=high m --think=on"},
+		{"run m -- --think off", "run m -- --think off"},
+		{"", ""},
+	} {
+		if got := strings.Join(joinThink(strings.Fields(c[0])), " "); got != c[1] {
+			t.Errorf("%q is %q, want %q", c[0], got, c[1])
+		}
+	}
+}
+
+// An answer that was interrupted is printed as far as it came; a part of what a schema wants is not.
+func TestInterruptedAnswer(t *testing.T) {
+	bound, err := readSchema(`{"const": "yes"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	file := writeScripted(t)["MARKED"]
+	for name, c := range map[string]struct {
+		o    runOptions
+		want string
+	}{
+		"text":   {runOptions{}, "\n"},
+		"json":   {runOptions{json: true}, `{"text":"","reasoning":"","tokens":[],"prompt_tokens":20,"finish_reason":"interrupted",`},
+		"schema": {runOptions{bound: bound}, ""},
+	} {
+		c.o.modelOptions = modelOptions{threads: 1, cache: "f32"}
+		m, err := c.o.open(context.Background(), file, session.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, note strings.Builder
+		err = c.o.runOnce(ctx, m, "", &out, &note)
+		m.close()
+		if status(err) != exitInterrupted || !strings.HasPrefix(out.String(), c.want) || c.want == "" && out.Len() > 0 || note.Len() > 0 {
+			t.Errorf("%s: %q, note %q, error %v; want %q", name, out.String(), note.String(), err, c.want)
+		}
 	}
 }

@@ -34,7 +34,7 @@ type chatSession struct {
 // talk chats with the user, and keeps what was said if that is wanted.
 func (o *runOptions) talk(ctx context.Context, m *opened, name string, in, out *os.File) error {
 	if _, err := m.Chat(); err != nil {
-		return o.explain(err, m)
+		return explain(err, m)
 	}
 	s := &chatSession{o: o, model: m, name: name, edit: newEditor(in, out), in: in, out: out}
 	err := s.loop(ctx)
@@ -46,7 +46,7 @@ func (s *chatSession) loop(ctx context.Context) error {
 	// Ctrl-C stops an answer and not the program, so only what ends programs ends this one.
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	fmt.Fprintf(s.out, "%s, context of %d tokens. %s\n", clean(s.name), s.o.ctx, dim(`/? for help, Ctrl-D to end`))
+	fmt.Fprintf(s.out, "%s, context of %d tokens. %s\n", clean(s.name), s.model.Limit(), dim(`/? for help, Ctrl-D to end`))
 	for warned := false; ; {
 		line, err := s.read(ctx)
 		switch {
@@ -180,7 +180,7 @@ func (s *chatSession) sayEnd(res session.Result, err error) {
 	case res.Finish == session.FinishInterrupted:
 		fmt.Fprintln(s.out, dim("stopped"))
 	case res.Full:
-		fmt.Fprintln(s.out, dim(fmt.Sprintf("the context of %d tokens is full: /clear begins anew, --ctx makes room", s.o.ctx)))
+		fmt.Fprintln(s.out, dim(fmt.Sprintf("the context of %d tokens is full: /clear begins anew, --ctx makes room", s.model.Limit())))
 	case res.Finish == session.FinishLength:
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("cut at %d tokens", s.o.max)))
 	}
@@ -190,7 +190,7 @@ func (s *chatSession) sayEnd(res session.Result, err error) {
 	if s.o.verbose {
 		r := summary(res)
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("prompt %d tokens, %d of them computed before, %.1f tokens/s; answer %d tokens, %.1f tokens/s; context %d of %d",
-			r.PromptTokens, r.CachedTokens, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, len(s.tokens), s.o.ctx)))
+			r.PromptTokens, r.CachedTokens, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, len(s.tokens), s.model.Limit())))
 	}
 }
 
@@ -210,5 +210,5 @@ func (s *chatSession) explain(err error) error {
 		return withHint(fmt.Errorf("the conversation would have %d tokens, the context holds %d", over.Tokens, over.Limit),
 			"/clear begins anew; retort run --ctx %d or more makes room", over.Tokens)
 	}
-	return s.o.explain(err, s.model)
+	return explain(err, s.model)
 }

@@ -127,6 +127,6 @@ func (s *chatSession) show() error {
 	if s.o.system != "" {
 		fmt.Fprintf(s.out, "system message: %s\n", clean(s.o.system))
 	}
-	_, err := fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), len(s.tokens), s.o.ctx)
+	_, err := fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), len(s.tokens), s.model.Limit())
 	return err
 }

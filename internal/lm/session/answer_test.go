@@ -47,7 +47,7 @@ func TestAnswer(t *testing.T) {
 			}
 		case Logprob:
 			want := []string{"Hi", " there", "!"}[chosen]
-			if x := e.Token; x.Text != want || len(x.Top) != 2 || x.Top[0] != x.Choice || x.Logprob < math.Log(0.99) || x.Top[1].Logprob > x.Logprob {
+			if x := e.Token; x.Text != want || len(x.Top) != 2 || x.Top[0] != x.Choice || x.Logprob < math.Log(0.99) || x.Logprob > 0 || x.Top[1].Logprob > x.Logprob {
 				t.Errorf("token %d is %+v, want %q all but certain, and the first of two", chosen, x, want)
 			}
 			chosen++
