@@ -212,7 +212,7 @@ func (r *run) writeStudent(ctx context.Context, m *model.Model, f *stored, id st
 	md.Set(keyParameters, gguf.ValueOf(uint64(r.m.Training.Trained)))
 	md.Set(keyMemory, gguf.ValueOf(uint64(r.m.Training.Memory)))
 	if r.task.Recipe.Student.Mode == "lora" {
-		if err := m.WriteAdapter(ctx, filepath.Join(r.o.Out, "adapter")); err != nil {
+		if err := writeAdapter(ctx, m, filepath.Join(r.o.Out, "adapter"), id); err != nil {
 			return err
 		}
 	}

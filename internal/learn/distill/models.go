@@ -30,10 +30,14 @@ type Source struct {
 
 // name is how reports call the model.
 func (s Source) name() string {
-	if s.Name != "" {
-		return s.Name
+	name := s.Name
+	if name == "" {
+		name = strings.TrimSuffix(filepath.Base(s.Path), ".gguf")
 	}
-	return strings.TrimSuffix(filepath.Base(s.Path), ".gguf")
+	if s.Adapter != "" {
+		name += " + " + filepath.Base(s.Adapter)
+	}
+	return name
 }
 
 // folder says whether the model is a folder.
@@ -133,6 +137,9 @@ func (r *run) sum(s Source) (string, error) {
 	}
 	for _, p := range parts {
 		sum, err := r.state.hash(p.path)
+		if err != nil && strings.HasPrefix(p.name, adapterParts) {
+			err = fmt.Errorf("adapter: %w", err)
+		}
 		if err != nil {
 			return "", err
 		}
@@ -149,6 +156,9 @@ func (r *run) sum(s Source) (string, error) {
 // part is a file that decides what a model answers.
 type part struct{ name, path string }
 
+// adapterParts is the folder of an adapter's parts.
+const adapterParts = "adapter/"
+
 // parts lists those of s that are on disk.
 func (s Source) parts() (list []part, err error) {
 	switch {
@@ -160,7 +170,7 @@ func (s Source) parts() (list []part, err error) {
 	}
 	if s.Adapter != "" && err == nil {
 		for _, name := range []string{"adapter_config.json", "adapter_model.safetensors"} {
-			list = append(list, part{"adapter/" + name, filepath.Join(s.Adapter, name)})
+			list = append(list, part{adapterParts + name, filepath.Join(s.Adapter, name)})
 		}
 	}
 	return list, err

@@ -1,9 +1,14 @@
 package distill
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
+	"retort/internal/format/atomicfile"
 	"retort/internal/format/gguf"
 	"retort/internal/format/tokenizer"
 	"retort/internal/lm/convert"
@@ -62,8 +67,29 @@ func (s *stored) metadata(rows int) (*gguf.Metadata, error) {
 	return md, tokenizer.PadMetadata(md, rows)
 }
 
-// trainedHere says whether the model is a student of this pipeline: its file says so, or that of the folder made of it.
+// adapterNote is the file beside a student's adapter that says which training it is of.
+const adapterNote = "retort.json"
+
+// writeAdapter writes the part of low rank that m learned, for others' tools and as what eval knows again.
+func writeAdapter(ctx context.Context, m *model.Model, dir, id string) error {
+	if err := m.WriteAdapter(ctx, dir); err != nil {
+		return err
+	}
+	b, err := json.Marshal(map[string]string{keyTraining: id})
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteFile(filepath.Join(dir, adapterNote), append(b, '\n'))
+}
+
+// trainedHere says whether the model, or its adapter, is a student of this pipeline: the file says so, or that of the folder
+// made of it.
 func (s Source) trainedHere() bool {
+	if s.Adapter != "" {
+		if _, err := os.Stat(filepath.Join(s.Adapter, adapterNote)); err == nil {
+			return true
+		}
+	}
 	f, err := openStored(s)
 	if err != nil {
 		return false
