@@ -51,7 +51,8 @@ func (f *Form) Prompt(q Question) ([]int32, error) {
 }
 
 // PromptIDs returns the tokens of a text that a model is to continue: what a student is trained on is made by the
-// same function as what it is asked. Unlike session.Form.Encode it leaves user-defined tokens text: a task's text is data.
+// same function as what it is asked. Unlike session.Form.Encode it leaves what looks like markup text, such as <tool_call>: what
+// a task is about is data.
 func PromptIDs(tok *tokenizer.Tokenizer, text string) []int32 {
 	ids := TextIDs(tok, text)
 	if tok.AddBOS && tok.BOS >= 0 {
