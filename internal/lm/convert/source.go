@@ -153,6 +153,20 @@ func openFolder(path string) (*source, error) {
 	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope, model: &c, folder: path, config: b}, nil
 }
 
+// Metadata returns what ToGGUF says before the tensors of the model in the folder dir: its shape, its vocabulary with a token
+// for every row of the embedding, its template. A folder that ToGGUF refuses is an error.
+func Metadata(dir string) (*gguf.Metadata, error) {
+	s, err := openFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := s.padVocabulary(); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return s.md, nil
+}
+
 // complete says what of a model is missing, left over or misshapen in src, of which it reads the headers alone: a file made
 // of that would be of no use.
 func complete(c model.Config, src weights.Source) error {
