@@ -35,9 +35,6 @@ type trainResult struct {
 	Loss    float64 `json:"loss"` // of the last step: random tokens, so near the logarithm of the vocabulary or above
 }
 
-// recomputeAbove is from how many weights of the layers on activations are computed again instead of kept.
-const recomputeAbove = 50e6
-
 const warmUpSteps = 2
 
 func (o *benchOptions) runTrain(ctx context.Context, name string, w io.Writer) error {
@@ -64,7 +61,6 @@ func (o *benchOptions) runTrain(ctx context.Context, name string, w io.Writer) e
 		return err
 	}
 	defer m.Close()
-	m.Recompute = workOf(m).blocks > recomputeAbove
 	res, err := o.measureTrain(ctx, m, pool)
 	if err != nil {
 		return err
@@ -82,6 +78,7 @@ func (o *benchOptions) measureTrain(ctx context.Context, m *model.Model, pool *p
 	steps := warmUpSteps + o.steps
 	loader := &data.Loader{Examples: o.randomExamples(m.Config.Vocab), Batch: o.batch, Tokens: o.batch * o.seq, Seed: 1}
 	schedule := optim.Schedule{Kind: "constant", Peak: 1e-5, Steps: steps}
+	train.Fit(m, loader)
 	t, err := train.New(m, loader, tensor.NewRun(pool), train.Options{Schedule: schedule, AdamW: optim.DefaultAdamW})
 	if err != nil {
 		return res, err

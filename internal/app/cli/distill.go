@@ -13,20 +13,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"retort/internal/format/gguf"
 	"retort/internal/learn/cost"
 	"retort/internal/learn/distill"
 )
 
 type distillOptions struct {
 	distill.Options
-	teacher, student, budget string
+	teacher, adapter, student, budget string
 }
 
 func newDistill() *cobra.Command {
 	o := &distillOptions{}
 	cmd := &cobra.Command{
 		Use: "distill RECIPE", Short: "Make a small model that does one job, and prove how good it is",
-		Long:    "Let the teacher answer, verify its answers, train the student on them, examine both, and write report.html.\nRECIPE is a folder or the name of a built-in recipe. The same command goes on where it was stopped.",
+		Long: "Let the teacher answer, verify its answers, train the student on them, examine both, and write report.html.\nRECIPE is a folder or the name of a built-in recipe. Teacher and student are GGUF files, any part of one in parts, folders\n" +
+			"with config.json and safetensors, or names of models; what comes out is student.gguf. The same command goes on where it was stopped.",
 		Example: "retort distill receipts --teacher qwen2.5-coder-1.5b --student smollm2-135m --data DIR --out run",
 		Args:    arguments(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -35,6 +37,7 @@ func newDistill() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.teacher, "teacher", "", "the model that is learned from")
+	f.StringVar(&o.adapter, "teacher-adapter", "", "let the teacher answer with the PEFT adapter in `DIR`")
 	f.StringVar(&o.student, "student", "", "the model that learns")
 	f.StringVar(&o.Data, "data", "", "folder of the data, instead of the recipe's")
 	f.StringVar(&o.Out, "out", "retort-distill", "folder of the run")
@@ -63,6 +66,7 @@ func (o *distillOptions) run(ctx context.Context, recipe string, w, progress io.
 	if o.Teacher, err = findSource(o.teacher); err != nil {
 		return err
 	}
+	o.Teacher.Adapter = o.adapter
 	if o.Student, err = findSource(o.student); err != nil {
 		return err
 	}
@@ -70,12 +74,9 @@ func (o *distillOptions) run(ctx context.Context, recipe string, w, progress io.
 	return runDistill(ctx, o.Options, w, progress)
 }
 
-// findSource finds a model that is a GGUF file by its name or path.
+// findSource finds a model by its name or path.
 func findSource(name string) (distill.Source, error) {
 	path, err := resolve(name)
-	if info, stat := os.Stat(path); err == nil && stat == nil && info.IsDir() {
-		err = withHint(fmt.Errorf("%s is a folder, want a GGUF file", path), "retort convert %s %s.gguf makes one", path, filepath.Base(path))
-	}
 	return distill.Source{Path: path, Name: baseName(name)}, err
 }
 
@@ -139,11 +140,17 @@ func parseBudget(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// baseName is the last part of a model's name or path.
+// baseName is the last part of a model's name or path, without what says that it is a file, or a part of one.
 func baseName(name string) string {
-	name = strings.TrimSuffix(name, ".gguf")
+	if abs, err := filepath.Abs(name); err == nil && filepath.Base(name) != filepath.Base(abs) {
+		name = abs // "." or ".."
+	}
+	name = strings.TrimRight(name, `/\`)
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]
 	}
-	return name
+	if _, ok := gguf.Parts(name); ok {
+		name = name[:len(name)-len("-00001-of-00001.gguf")]
+	}
+	return strings.TrimSuffix(name, ".gguf")
 }

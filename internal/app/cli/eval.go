@@ -26,7 +26,8 @@ func newEval() *cobra.Command {
 	o := &evalOptions{}
 	cmd := &cobra.Command{
 		Use: "eval MODEL [RECIPE]", Short: "Examine a model",
-		Long: "Let MODEL sit the exam of RECIPE, a folder or a built-in one. Or measure how well MODEL foresees the text in FILE. The whole text is tokenized once as raw text, without BOS, and\n" +
+		Long: "Let MODEL, a GGUF file, a folder or a name, sit the exam of RECIPE, a folder or a built-in one; what distill trained gets the prompt that it learned.\n" +
+			"Or measure how well MODEL foresees the text in FILE. The whole text is tokenized once as raw text, without BOS, and\n" +
 			"cut into chunks of --ctx tokens without overlap; each is scored from its second token.",
 		Example: "retort eval student.gguf ledger --split val --json\nretort eval smollm2-135m --perplexity book.txt --json",
 		Args:    arguments(1, 2),
@@ -61,7 +62,7 @@ func (o *evalOptions) check(flags *pflag.FlagSet, exam bool) error {
 	case exam && (o.split != "dev" && o.split != "val" || o.limit < 0):
 		return usagef("--split is %q and --limit %d, want dev or val, and 0 or more", o.split, o.limit)
 	case exam:
-		return checkIdle(flags, "RECIPE", "ctx", "cache-type", "adapter")
+		return checkIdle(flags, "RECIPE", "ctx", "cache-type")
 	case o.perplexity == "":
 		return usagef("what to examine is missing: RECIPE or --perplexity FILE")
 	case o.ctx < 2:

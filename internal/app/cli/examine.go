@@ -18,6 +18,7 @@ func (o *evalOptions) runExam(ctx context.Context, name, recipe string, w, progr
 	if err != nil {
 		return err
 	}
+	source.Adapter = o.adapter
 	bar := newProgress(progress)
 	e, err := distill.Examine(ctx, distill.ExamineOptions{Recipe: recipe, Data: o.data, Model: source,
 		Split: o.split, Limit: o.limit, Out: o.out, Threads: o.threads, Progress: func(p distill.Progress) { bar.set("exam", p.Done, p.Total, p.Note) }})

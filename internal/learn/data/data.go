@@ -63,6 +63,15 @@ type Loader struct {
 // StepsPerEpoch returns how many steps see every example once.
 func (l *Loader) StepsPerEpoch() int { return max(1, len(l.Examples)/max(l.Batch, 1)) }
 
+// MaxTokens bounds the tokens of a pass: an example longer than Tokens is a pass of its own.
+func (l *Loader) MaxTokens() int {
+	longest := 0
+	for _, e := range l.Examples {
+		longest = max(longest, len(e.Tokens))
+	}
+	return max(longest, min(l.Tokens, l.Batch*longest))
+}
+
 // Step returns the passes of step i. The examples that do not fill a last step of an epoch are left out of it: others in
 // each epoch, but with Ordered always the last.
 func (l *Loader) Step(i int) []*Batch {

@@ -127,3 +127,14 @@ func TestChunks(t *testing.T) {
 		}
 	}
 }
+
+// TestMaxTokens: memory is foreseen for the largest pass there can be.
+func TestMaxTokens(t *testing.T) {
+	const most = 2048
+	for _, c := range []struct{ longest, batch, want int }{{3000, 8, 3000}, {100, 8, 800}, {1000, 8, most}} {
+		l := &Loader{Examples: []Example{{Tokens: make([]int32, 5)}, {Tokens: make([]int32, c.longest)}}, Batch: c.batch, Tokens: most}
+		if got := l.MaxTokens(); got != c.want {
+			t.Errorf("longest %d, %d a step: %d tokens, want %d", c.longest, c.batch, got, c.want)
+		}
+	}
+}

@@ -33,19 +33,20 @@ func (r *run) exam(ctx context.Context, trained bool) error {
 	if err := r.examBaseline(items, all); err != nil {
 		return err
 	}
-	for _, one := range []struct {
-		role string
-		s    Source
-	}{{report.RoleTeacher, r.o.Teacher}, {report.RoleBase, r.o.Student}} {
-		if err := r.examModel(ctx, items, all, one.role, one.s); err != nil {
-			return err
-		}
+	if err := r.examModel(ctx, items, all, report.RoleTeacher, r.teacher); err != nil {
+		return err
+	}
+	if err := r.examModel(ctx, items, all, report.RoleBase, r.student); err != nil {
+		return err
 	}
 	if !trained {
 		return r.keep(report.RoleStudent, func(*report.Prediction) bool { return false })
 	}
-	s := Source{Name: r.task.Recipe.Name + "-student", Path: filepath.Join(r.o.Out, studentFile)}
-	return r.examModel(ctx, items, all, report.RoleStudent, s)
+	student, err := r.source(Source{Name: r.task.Recipe.Name + "-student", Path: filepath.Join(r.o.Out, studentFile)})
+	if err != nil {
+		return err
+	}
+	return r.examModel(ctx, items, all, report.RoleStudent, student)
 }
 
 // examBaseline answers with the recipe's baseline, trained on what the student learned from.
@@ -82,16 +83,10 @@ func (r *run) examBaseline(items, all []task.Item) error {
 	return nil
 }
 
-// examModel answers items with a model. Of its lines those about all stay, where they are still what it would answer.
-func (r *run) examModel(ctx context.Context, items, all []task.Item, role string, s Source) error {
-	phase := "exam of the " + role
-	r.state.enter("load for the exam")
-	l, err := r.open(s)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	key := func(it task.Item) string { return r.examKey(source{l.SHA256, l.Form}, role, it) }
+// examModel answers items with a model, which is loaded if there is something to ask. Of its lines those about all stay,
+// where they are still what it would answer.
+func (r *run) examModel(ctx context.Context, items, all []task.Item, role string, s source) error {
+	key := func(it task.Item) string { return r.examKey(s, role, it) }
 	w, err := r.openExam(role, all, key)
 	if err != nil {
 		return err
@@ -103,14 +98,25 @@ func (r *run) examModel(ctx context.Context, items, all []task.Item, role string
 			open = append(open, it)
 		}
 	}
-	r.m.Models = append(r.m.Models, report.Model{Role: role, Name: l.Name, SHA256: l.SHA256, Params: l.Params, Bytes: l.Bytes, Type: l.Type, License: l.License})
-	r.state.enter(phase)
-	next, done := 0, len(items)-len(open)
-	r.tell(phase, done, len(items), "")
-	_, err = room(l.Form, open, func(it task.Item) teacher.Question { return r.question(role, it) })
+	i := &s.form.Info
+	r.m.Models = append(r.m.Models, report.Model{Role: role, Name: s.name(), SHA256: s.sum, Params: i.Parameters, Bytes: i.Size, Type: i.Type(), License: i.License})
+	phase, next, done := "exam of the "+role, 0, len(items)-len(open)
+	if len(open) == 0 {
+		r.tell(phase, done, len(items), "")
+		return nil
+	}
+	tokens, err := room(s.form, open, func(it task.Item) teacher.Question { return r.question(role, it) })
 	if err != nil {
 		return fmt.Errorf("%s: %w", phase, err)
 	}
+	r.state.enter("load for the exam")
+	l, err := r.open(ctx, s, 1, tokens)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	r.state.enter(phase)
+	r.tell(phase, done, len(items), "")
 	return l.Ask(ctx, r.bound, 1, func() (teacher.Question, bool) {
 		if next == len(open) {
 			return teacher.Question{}, false
@@ -120,7 +126,7 @@ func (r *run) examModel(ctx context.Context, items, all []task.Item, role string
 	}, func(i int, a teacher.Answer) error {
 		done++
 		r.tell(phase, done, len(items), "")
-		q := l.Sent(r.question(role, open[i]))
+		q := s.form.Sent(r.question(role, open[i]))
 		p := report.Prediction{Role: role, Key: key(open[i]), PromptSHA256: hash(q.Message + q.Text), Answer: a.Text, PromptTokens: a.PromptTokens,
 			AnswerTokens: a.AnswerTokens, TimeMS: milliseconds(a.Time)}
 		return errors.Join(w.Write(r.graded(p, open[i])), r.state.tick())

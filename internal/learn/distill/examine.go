@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"retort/internal/format/gguf"
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
 )
@@ -93,28 +92,21 @@ func Examine(ctx context.Context, o ExamineOptions) (*Examined, error) {
 	if !slices.ContainsFunc(items, func(it task.Item) bool { return it.Gold != nil }) {
 		return nil, fmt.Errorf("none of the %d items of %s has a gold answer: there is nothing to grade", len(items), o.Split)
 	}
+	s, err := r.source(o.Model)
+	if err != nil {
+		return nil, err
+	}
 	role := report.RoleModel
-	if trainedHere(o.Model.Path) {
+	if o.Model.trainedHere() {
 		role = report.RoleStudent
 	}
-	if err := r.examModel(ctx, items, all, role, o.Model); err != nil {
+	if err := r.examModel(ctx, items, all, role, s); err != nil {
 		return nil, err
 	}
 	if err := r.state.save(); err != nil {
 		return nil, err
 	}
 	return r.examined(items, role, o)
-}
-
-// trainedHere says whether the file at path is a student of this pipeline.
-func trainedHere(path string) bool {
-	f, err := gguf.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	_, ok := f.Value(keyTraining)
-	return ok
 }
 
 // examined counts what the predictions of role say about items.

@@ -10,13 +10,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
 	"retort/internal/format/gguf"
-	"retort/internal/format/tokenizer"
 	"retort/internal/learn/data"
 	"retort/internal/learn/optim"
 	"retort/internal/learn/report"
@@ -25,9 +25,6 @@ import (
 	"retort/internal/learn/train"
 	"retort/internal/lm/model"
 )
-
-// recomputeAbove is from how many bytes on activations are computed again instead of kept.
-const recomputeAbove = 4.5e9
 
 // passTokens is how many tokens of several examples go through the student at a time.
 const passTokens = 2048
@@ -39,11 +36,6 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.state.enter("load the student")
-	f, _, err := r.file(r.o.Student)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
 	set, left := r.trainingSet()
 	if len(set) == 0 {
 		r.stopped("every example is longer than student.max_tokens or the student's context")
@@ -52,6 +44,11 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 	loader := &data.Loader{Examples: set, Batch: min(r.task.Recipe.Student.Batch, len(set)), Tokens: passTokens, Seed: r.o.Seed}
 	schedule := r.schedule(loader)
 	r.m.Training = r.training(set, left, loader, schedule)
+	f, err := openStored(r.o.Student)
+	if err != nil {
+		return false, err
+	}
+	defer f.close()
 	id := r.trainID(f, set, schedule)
 	if r.finished(id) {
 		r.tell("train", schedule.Steps, schedule.Steps, "")
@@ -66,7 +63,7 @@ func (r *run) learn(ctx context.Context) (bool, error) {
 		r.stopped("the budget ended before the student was trained")
 		return false, nil
 	}
-	m, err := model.FromGGUF(f, r.loadOptions())
+	m, err := f.load(r.loadOptions())
 	if err != nil {
 		return false, err
 	}
@@ -85,16 +82,10 @@ func (r *run) loadOptions() model.LoadOptions {
 // trainingSet makes the sequences: the student's prompt, the answer, the end. Only the answer carries labels. Those longer
 // than the recipe or the student allows are left out and counted.
 func (r *run) trainingSet() (set []data.Example, left int) {
-	tok, most := r.student.form.Tok, min(r.task.Recipe.Student.MaxTokens, r.student.form.Context)
+	tok, most := r.student.form.Tokenizer, min(r.task.Recipe.Student.MaxTokens, r.student.form.Context)
 	for i, it := range r.learned {
 		prompt := teacher.PromptIDs(tok, r.task.StudentPrompt(it))
-		tokens := make([]int32, 0, len(prompt)+64)
-		for _, id := range prompt {
-			tokens = append(tokens, int32(id))
-		}
-		for _, id := range tok.Encode(r.task.Answer(r.examples[i].Fields), tokenizer.Options{}) {
-			tokens = append(tokens, int32(id))
-		}
+		tokens := append(slices.Clip(prompt), teacher.TextIDs(tok, r.task.Answer(r.examples[i].Fields))...)
 		tokens = append(tokens, int32(tok.EOS))
 		if len(tokens) > most {
 			left++
@@ -123,44 +114,48 @@ func (r *run) training(set []data.Example, left int, l *data.Loader, schedule op
 }
 
 // trainID is the hash of all that decides the student: a checkpoint of another is not gone on with.
-func (r *run) trainID(f *gguf.File, set []data.Example, schedule optim.Schedule) string {
+func (r *run) trainID(f *stored, set []data.Example, schedule optim.Schedule) string {
 	h := sha256.New()
 	s := r.task.Recipe.Student
 	b, _ := json.Marshal([]any{r.o.Seed, s, schedule, set})
 	h.Write(b)
-	for i := range f.Tensors {
-		t := &f.Tensors[i]
-		fmt.Fprintf(h, "%s %v %d %v\n", t.Name, t.Dims, t.Offset, t.Type)
-	}
+	f.describe(h)
 	h.Write([]byte(r.student.sum))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// finished says whether student.gguf is the finished student of this training.
+// Metadata of student.gguf: which training it is the end of, and what that took.
+const (
+	keyTraining   = "retort.training"
+	keyParameters = "retort.training.parameters" // that learned
+	keyMemory     = "retort.training.memory"     // bytes
+)
+
+// finished says whether student.gguf is the finished student of this training, and reads back what that took.
 func (r *run) finished(id string) bool {
 	f, err := gguf.Open(filepath.Join(r.o.Out, studentFile))
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	got, err := f.StringOr(keyTraining, "")
-	return err == nil && got == id
+	if got, err := f.StringOr(keyTraining, ""); err != nil || got != id {
+		return false
+	}
+	params, err := f.IntOr(keyParameters, 0)
+	memory, err2 := f.IntOr(keyMemory, 0)
+	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(memory)
+	return err == nil && err2 == nil
 }
 
-// keyTraining is the metadata of student.gguf that names the training which it is the end of.
-const keyTraining = "retort.training"
-
 // train runs the steps that are missing, where begun from the checkpoint, and writes student.gguf.
-func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *data.Loader, schedule optim.Schedule, id string, begun bool) (bool, error) {
+func (r *run) train(ctx context.Context, m *model.Model, f *stored, loader *data.Loader, schedule optim.Schedule, id string, begun bool) (bool, error) {
 	defer m.Close()
 	rec := r.task.Recipe.Student
 	params := 0
 	for _, p := range m.Params() {
 		p.Slices(func(v, _ []float32) { params += len(v) })
 	}
-	rows := passRows(loader)
-	m.Recompute = m.TrainBytes(rows) > recomputeAbove
-	r.m.Training.Trained, r.m.Training.Memory = int64(params), int64(m.TrainBytes(rows))
+	r.m.Training.Trained, r.m.Training.Memory = int64(params), train.Fit(m, loader)
 	if !begun {
 		if err := r.dropOther(); err != nil {
 			return false, err
@@ -193,15 +188,6 @@ func (r *run) train(ctx context.Context, m *model.Model, f *gguf.File, loader *d
 	return true, r.writeStudent(ctx, m, f, id)
 }
 
-// passRows bounds how many tokens go through the student at a time: an example longer than a pass is one of its own.
-func passRows(l *data.Loader) int {
-	longest := 0
-	for _, e := range l.Examples {
-		longest = max(longest, len(e.Tokens))
-	}
-	return max(longest, min(l.Tokens, l.Batch*longest))
-}
-
 const checkpointEvery = time.Minute
 
 // dropOther removes the checkpoint and log of another training: other answers, or another recipe.
@@ -216,15 +202,17 @@ func (r *run) dropOther() error {
 
 // writeStudent writes student.gguf with the metadata of the model that it comes from, and beside a LoRA's merged
 // weights the adapter for others' tools.
-func (r *run) writeStudent(ctx context.Context, m *model.Model, f *gguf.File, id string) error {
-	md := &gguf.Metadata{}
-	for k, v := range f.All() {
-		md.Set(k, v)
+func (r *run) writeStudent(ctx context.Context, m *model.Model, f *stored, id string) error {
+	md, err := f.metadata(m.Config.Vocab)
+	if err != nil {
+		return err
 	}
 	md.Set("general.name", gguf.ValueOf(r.task.Recipe.Name+" student of "+r.o.Teacher.Name))
 	md.Set(keyTraining, gguf.ValueOf(id))
+	md.Set(keyParameters, gguf.ValueOf(uint64(r.m.Training.Trained)))
+	md.Set(keyMemory, gguf.ValueOf(uint64(r.m.Training.Memory)))
 	if r.task.Recipe.Student.Mode == "lora" {
-		if err := m.WriteAdapter(ctx, filepath.Join(r.o.Out, "adapter")); err != nil {
+		if err := writeAdapter(ctx, m, filepath.Join(r.o.Out, "adapter"), id); err != nil {
 			return err
 		}
 	}

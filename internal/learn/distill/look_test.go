@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"retort/internal/format/gguf"
-	"retort/internal/learn/data"
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
 	"retort/internal/learn/teacher"
@@ -86,16 +85,6 @@ func TestTooLongForTheStudent(t *testing.T) {
 	r.student.form.Context = longest - 1
 	if set, left = r.trainingSet(); left != of || len(set) != 12-of {
 		t.Errorf("in a context of %d: %d examples, %d left out, want %d and %d", longest-1, len(set), left, 12-of, of)
-	}
-}
-
-// TestPassRows: memory is foreseen for the largest pass there can be.
-func TestPassRows(t *testing.T) {
-	for _, c := range []struct{ longest, batch, want int }{{3000, 8, 3000}, {100, 8, 800}, {1000, 8, passTokens}} {
-		l := &data.Loader{Examples: []data.Example{{Tokens: make([]int32, 5)}, {Tokens: make([]int32, c.longest)}}, Batch: c.batch, Tokens: passTokens}
-		if got := passRows(l); got != c.want {
-			t.Errorf("longest %d, %d a step: %d rows, want %d", c.longest, c.batch, got, c.want)
-		}
 	}
 }
 

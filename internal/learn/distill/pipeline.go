@@ -8,14 +8,11 @@ package distill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"retort/internal/format/gguf"
 	"retort/internal/learn/report"
 	"retort/internal/learn/task"
 	"retort/internal/learn/teacher"
@@ -39,14 +36,6 @@ type Options struct {
 	Command  []string
 	Version  string
 	Progress func(Progress)
-}
-
-// Source opens a model: a file, or one that the program holds.
-type Source struct {
-	Name string
-	Path string                                       // of a file, or empty
-	Open func() (f *gguf.File, sum string, err error) // of an embedded one
-	Note string                                       // told in the report: where it comes from
 }
 
 // Progress says how far a phase is.
@@ -167,12 +156,6 @@ func (r *run) phases(ctx context.Context) error {
 	return r.exam(ctx, trained)
 }
 
-// source is what is known of a model without its weights.
-type source struct {
-	sum  string
-	form *teacher.Form
-}
-
 // look reads what teacher and student are, and refuses what could not come to an end before anything is paid for.
 func (r *run) look() (err error) {
 	if r.teacher, err = r.source(r.o.Teacher); err != nil {
@@ -181,12 +164,8 @@ func (r *run) look() (err error) {
 	if r.student, err = r.source(r.o.Student); err != nil {
 		return fmt.Errorf("student: %w", err)
 	}
-	f := r.student.form
-	if f.Tok.EOS < 0 {
-		return errors.New("student: its tokenizer names no token that ends a text (tokenizer.ggml.eos_token_id): it could not learn to end an answer")
-	}
-	if n := f.Tok.Vocab(); n > f.Vocab {
-		return fmt.Errorf("student: its tokenizer has %d tokens, want %d at most: the rows of its embedding", n, f.Vocab)
+	if err = r.student.learns(); err != nil {
+		return fmt.Errorf("student: %w", err)
 	}
 	items, err := r.items()
 	if err != nil {
@@ -195,23 +174,12 @@ func (r *run) look() (err error) {
 	for _, one := range []struct {
 		role string
 		form *teacher.Form
-	}{{report.RoleTeacher, r.teacher.form}, {report.RoleBase, f}, {report.RoleStudent, f}} {
+	}{{report.RoleTeacher, r.teacher.form}, {report.RoleBase, r.student.form}, {report.RoleStudent, r.student.form}} {
 		if _, err := room(one.form, items, func(it task.Item) teacher.Question { return r.question(one.role, it) }); err != nil {
 			return fmt.Errorf("exam of the %s: %w", one.role, err)
 		}
 	}
 	return nil
-}
-
-// source reads what a model is.
-func (r *run) source(s Source) (source, error) {
-	f, sum, err := r.file(s)
-	if err != nil {
-		return source{}, err
-	}
-	defer f.Close()
-	form, err := teacher.ReadForm(f)
-	return source{sum, form}, err
 }
 
 // room is how many tokens the longest question about items needs with its answer, at most the model's context. A prompt
@@ -230,32 +198,6 @@ func room(f *teacher.Form, items []task.Item, question func(task.Item) teacher.Q
 		most = max(most, len(ids)+q.Max+1)
 	}
 	return min(most, f.Context), nil
-}
-
-// open loads a model of the run.
-func (r *run) open(s Source) (*teacher.Local, error) {
-	f, sum, err := r.file(s)
-	if err != nil {
-		return nil, err
-	}
-	name := s.Name
-	if name == "" {
-		name = strings.TrimSuffix(filepath.Base(s.Path), ".gguf")
-	}
-	return teacher.OpenFile(f, name, sum, r.o.Threads)
-}
-
-// file opens the file of a model.
-func (r *run) file(s Source) (*gguf.File, string, error) {
-	if s.Open != nil {
-		return s.Open()
-	}
-	sum, err := r.state.hash(s.Path)
-	if err != nil {
-		return nil, "", err
-	}
-	f, err := gguf.Open(s.Path)
-	return f, sum, err
 }
 
 func (r *run) tell(phase string, done, total int, note string) {

@@ -31,6 +31,12 @@ func tinyModel(t *testing.T, dir, name string, seed uint64) string {
 // oddModel is a tinyModel of another shape or with other metadata.
 func oddModel(t *testing.T, dir, name string, seed uint64, shape func(*model.Config), edit func(*gguf.Metadata)) string {
 	t.Helper()
+	return storedModel(t, dir, name, seed, quant.Q8_0, shape, edit)
+}
+
+// storedModel is an oddModel whose matrices are stored as typ.
+func storedModel(t *testing.T, dir, name string, seed uint64, typ quant.Type, shape func(*model.Config), edit func(*gguf.Metadata)) string {
+	t.Helper()
 	c := &Scratch{Tokenizer: "tokenizer.json", dir: filepath.Join("..", "..", "..", "models", "ledger")}
 	tok, err := c.readTokenizer()
 	if err != nil {
@@ -49,7 +55,7 @@ func oddModel(t *testing.T, dir, name string, seed uint64, shape func(*model.Con
 	}
 	edit(md)
 	path := filepath.Join(dir, name+".gguf")
-	if err := m.WriteGGUF(context.Background(), path, md, quant.Q8_0); err != nil {
+	if err := m.WriteGGUF(context.Background(), path, md, typ); err != nil {
 		t.Fatal(err)
 	}
 	return path

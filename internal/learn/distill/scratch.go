@@ -18,11 +18,13 @@ import (
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
+	"retort/internal/format/atomicfile"
 	"retort/internal/format/tokenizer"
 	"retort/internal/learn/data"
 	"retort/internal/learn/optim"
 	"retort/internal/learn/task"
 	"retort/internal/learn/task/ledger"
+	"retort/internal/learn/teacher"
 	"retort/internal/learn/train"
 	"retort/internal/lm/model"
 )
@@ -70,12 +72,7 @@ type Scratch struct {
 
 // ReadScratch reads a config; an unknown key is an error with its line.
 func ReadScratch(path string) (*Scratch, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, task.MaxYAML+1)) // whatever path is, it is read no further
+	text, err := atomicfile.ReadFile(path, task.MaxYAML) // whatever path is, it is read no further
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +157,7 @@ func (c *Scratch) examples(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, encode(tok, string(b))...)
+		all = append(all, teacher.TextIDs(tok, string(b))...)
 	}
 	return data.Chunks(all, c.Train.Seq), nil
 }
@@ -179,14 +176,14 @@ func (c *Scratch) generated(tok *tokenizer.Tokenizer) ([]data.Example, error) {
 	rng := rand.New(rand.NewPCG(c.Data.Seed, 0x7175_6f74_6573))
 	out := make([]data.Example, 0, len(samples))
 	for i, s := range samples {
-		tokens, from := encode(tok, t.StudentPrompt(task.Item{Text: s.Text})), 1
+		tokens, from := teacher.TextIDs(tok, t.StudentPrompt(task.Item{Text: s.Text})), 1
 		switch {
 		case c.Data.Generated == "ledger" && float64(i) >= c.Data.TextShare*float64(len(samples)):
 			from = len(tokens)
-			tokens = append(tokens, encode(tok, t.Answer(s.Entry.Fields()))...)
+			tokens = append(tokens, teacher.TextIDs(tok, t.Answer(s.Entry.Fields()))...)
 		default:
 			for range quotes {
-				tokens = append(tokens, encode(tok, quote(rng, s.Text)+"\n")...)
+				tokens = append(tokens, teacher.TextIDs(tok, quote(rng, s.Text)+"\n")...)
 			}
 		}
 		out = append(out, data.Example{Tokens: append(tokens, int32(tok.EOS)), From: from})
@@ -207,15 +204,6 @@ func quote(rng *rand.Rand, text string) string {
 	n := min(2+rng.IntN(7), len(parts))
 	at := rng.IntN(len(parts) - n + 1)
 	return strings.Trim(strings.Join(parts[at:at+n], glue), ",.;: ")
-}
-
-func encode(tok *tokenizer.Tokenizer, text string) []int32 {
-	ids := tok.Encode(text, tokenizer.Options{})
-	out := make([]int32, len(ids))
-	for i, id := range ids {
-		out[i] = int32(id)
-	}
-	return out
 }
 
 // id is the hash of what decides the training: the config's text, and the sequences made of its data and tokenizer.
@@ -261,6 +249,7 @@ func TrainScratch(ctx context.Context, c *Scratch, dir string, threads int, each
 	steps := loader.StepsPerEpoch() * c.Train.Epochs
 	adamw := optim.DefaultAdamW
 	adamw.WeightDecay = c.Train.WeightDecay
+	train.Fit(m, loader)
 	t, err := train.New(m, loader, tensor.NewRun(pool), train.Options{Dir: dir, ID: c.id(examples), AdamW: adamw, Every: 2 * time.Minute,
 		Schedule: optim.Schedule{Kind: c.Train.Schedule, Peak: c.Train.LearningRate, Steps: steps, Warmup: min(c.Train.Warmup, steps), Min: c.Train.Min, Decay: steps / 5}})
 	if err != nil {

@@ -1,15 +1,17 @@
 package distill
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"time"
 
 	"retort/internal/format/atomicfile"
-	"retort/internal/learn/teacher"
 )
 
 // state is state.json: the seconds each phase took over the folder's whole life. A killed run loses at most
@@ -64,12 +66,26 @@ func (s *state) hash(path string) (string, error) {
 	if ok && h.Size == info.Size() && h.Time == info.ModTime().UnixNano() {
 		return h.SHA256, nil
 	}
-	sum, err := teacher.HashFile(path)
+	sum, err := hashFile(path)
 	if err != nil {
 		return "", err
 	}
 	s.Hashes[path] = fileHash{sum, info.Size(), info.ModTime().UnixNano()}
 	return sum, s.save()
+}
+
+// hashFile returns the SHA-256 of the file at path in hexadecimal.
+func hashFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // enter starts the clock of a phase.

@@ -94,27 +94,9 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 		return nil
 	}
 	r.state.enter("load the teacher")
-	l, err := r.open(r.o.Teacher)
+	tokens, err := r.teachRoom(items, open)
 	if err != nil {
 		return err
-	}
-	defer l.Close()
-	r.state.enter("teach")
-	defer r.state.enter("verify")
-	tokens, err := r.teachRoom(l, items, open)
-	if err != nil {
-		return err
-	}
-	done := len(asks) - len(open)
-	r.tell("teach", done, len(asks), "")
-	ask := func(part []ask, width int) (left []ask, err error) {
-		return r.askPart(ctx, l, part, width, tokens, func(o ask, a teacher.Answer) error {
-			done++
-			r.tell("teach", done, len(asks), "")
-			err := cache.Put(teacher.Cached{Key: o.key, ID: items[o.item].ID, Sample: o.sample, Answer: a.Text, PromptTokens: a.PromptTokens,
-				CachedTokens: a.CachedTokens, AnswerTokens: a.AnswerTokens, TimeMS: milliseconds(a.Time), Alone: width == 1})
-			return errors.Join(err, r.state.tick())
-		})
 	}
 	width, first := r.o.Width, 0
 	if width == 0 {
@@ -122,6 +104,24 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 	}
 	if r.o.Budget > 0 && r.reserve == 0 {
 		first = min(measured, len(open))
+	}
+	l, err := r.open(ctx, r.teacher, width, tokens)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	r.state.enter("teach")
+	defer r.state.enter("verify")
+	done := len(asks) - len(open)
+	r.tell("teach", done, len(asks), "")
+	ask := func(part []ask, width int) (left []ask, err error) {
+		return r.askPart(ctx, l, part, width, func(o ask, a teacher.Answer) error {
+			done++
+			r.tell("teach", done, len(asks), "")
+			err := cache.Put(teacher.Cached{Key: o.key, ID: items[o.item].ID, Sample: o.sample, Answer: a.Text, PromptTokens: a.PromptTokens,
+				CachedTokens: a.CachedTokens, AnswerTokens: a.AnswerTokens, TimeMS: milliseconds(a.Time), Alone: width == 1})
+			return errors.Join(err, r.state.tick())
+		})
 	}
 	left, err := ask(open[:first], 1)
 	if err == nil && len(left) == 0 {
@@ -136,7 +136,7 @@ func (r *run) askTeacher(ctx context.Context, cache *teacher.Cache, items []task
 }
 
 // askPart asks part, as many at a time as width says, until the budget ends, and returns what is left of it.
-func (r *run) askPart(ctx context.Context, l *teacher.Local, part []ask, width, tokens int, keep func(o ask, a teacher.Answer) error) (left []ask, err error) {
+func (r *run) askPart(ctx context.Context, l *teacher.Local, part []ask, width int, keep func(o ask, a teacher.Answer) error) (left []ask, err error) {
 	next := 0
 	err = l.Ask(ctx, r.bound, width, func() (teacher.Question, bool) {
 		if next == len(part) || r.over(teachShare) {
@@ -196,13 +196,13 @@ func (r *run) unexamined() (int, error) {
 }
 
 // teachRoom is the room that the open questions need.
-func (r *run) teachRoom(l *teacher.Local, items []task.Item, open []ask) (int, error) {
+func (r *run) teachRoom(items []task.Item, open []ask) (int, error) {
 	asked, questions := make([]task.Item, len(open)), map[string]teacher.Question{}
 	for i, a := range open {
 		asked[i] = items[a.item]
 		questions[asked[i].ID] = a.q // samples differ in their seed alone
 	}
-	return room(l.Form, asked, func(it task.Item) teacher.Question { return questions[it.ID] })
+	return room(r.teacher.form, asked, func(it task.Item) teacher.Question { return questions[it.ID] })
 }
 
 // verify judges the answers of each item that has all of them.

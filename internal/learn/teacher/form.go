@@ -1,41 +1,26 @@
 package teacher
 
 import (
-	"errors"
-
 	"retort/internal/format/gguf"
 	"retort/internal/format/tokenizer"
 	"retort/internal/lm/chat"
-	"retort/internal/lm/model"
+	"retort/internal/lm/session"
 )
 
 // Form is how a model is asked, without its weights: what can be known of it at no cost.
-type Form struct {
-	Tok     *tokenizer.Tokenizer
-	Vocab   int // rows of the embedding
-	Context int // tokens of prompt and answer that the model was made for
+type Form struct{ *session.Form }
 
-	chat *chat.Chat // nil for a model that continues text
-}
+// Look reads the form of the model at path: a GGUF file, any part of one in parts, or a folder.
+func Look(path string) (*Form, error) { return formOf(session.Look(path)) }
 
-// ReadForm reads the form of the model in f.
-func ReadForm(f *gguf.File) (*Form, error) {
-	c, err := model.ConfigFromGGUF(f)
+// LookFile is Look of a GGUF file that is open. What it returns outlives the file.
+func LookFile(f *gguf.File) (*Form, error) { return formOf(session.LookFile(f)) }
+
+func formOf(f *session.Form, err error) (*Form, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Form{Vocab: c.Vocab, Context: c.Context}
-	if m.Tok, err = tokenizer.FromGGUF(f); err != nil {
-		return nil, err
-	}
-	template, err := f.StringOr("tokenizer.chat_template", "")
-	if err != nil {
-		return nil, err
-	}
-	if m.chat, err = chat.New(template, m.Tok); err != nil && !errors.Is(err, chat.ErrNoTemplate) {
-		return nil, err
-	}
-	return m, nil
+	return &Form{f}, nil
 }
 
 // Question is one thing to ask.
@@ -48,8 +33,8 @@ type Question struct {
 }
 
 // Sent returns q with nothing but what the model is shown: the message, or else the text.
-func (m *Form) Sent(q Question) Question {
-	if m.chat != nil && q.Message != "" {
+func (f *Form) Sent(q Question) Question {
+	if _, err := f.Chat(); err == nil && q.Message != "" {
 		q.Text = ""
 	} else {
 		q.Message = ""
@@ -58,30 +43,30 @@ func (m *Form) Sent(q Question) Question {
 }
 
 // Prompt returns the tokens of a question.
-func (m *Form) Prompt(q Question) ([]int32, error) {
-	var ids []int
-	if q = m.Sent(q); q.Message != "" {
-		p, err := m.chat.Prompt([]chat.Message{{Role: "user", Content: q.Message}}, chat.Options{Thinking: chat.ThinkOff})
-		if err != nil {
-			return nil, err
-		}
-		ids = p.IDs
-	} else {
-		ids = PromptIDs(m.Tok, q.Text)
+func (f *Form) Prompt(q Question) ([]int32, error) {
+	if q = f.Sent(q); q.Message == "" {
+		return PromptIDs(f.Tokenizer, q.Text), nil
 	}
+	return f.Form.Prompt(session.Request{Messages: []chat.Message{{Role: "user", Content: q.Message}}, Chat: chat.Options{Thinking: chat.ThinkOff}})
+}
+
+// PromptIDs returns the tokens of a text that a model is to continue: what a student is trained on is made by the
+// same function as what it is asked. Unlike session.Form.Encode it leaves what looks like markup text, such as <tool_call>: what
+// a task is about is data.
+func PromptIDs(tok *tokenizer.Tokenizer, text string) []int32 {
+	ids := TextIDs(tok, text)
+	if tok.AddBOS && tok.BOS >= 0 {
+		ids = append([]int32{int32(tok.BOS)}, ids...)
+	}
+	return ids
+}
+
+// TextIDs returns the tokens of a text that stands behind another, such as an answer.
+func TextIDs(tok *tokenizer.Tokenizer, text string) []int32 {
+	ids := tok.Encode(text, tokenizer.Options{})
 	out := make([]int32, len(ids))
 	for i, id := range ids {
 		out[i] = int32(id)
 	}
-	return out, nil
-}
-
-// PromptIDs returns the tokens of a text that a model is to continue: what a student is trained on is made by the
-// same function as what it is asked.
-func PromptIDs(tok *tokenizer.Tokenizer, text string) []int {
-	ids := tok.Encode(text, tokenizer.Options{})
-	if tok.AddBOS && tok.BOS >= 0 {
-		ids = append([]int{tok.BOS}, ids...)
-	}
-	return ids
+	return out
 }

@@ -6,117 +6,54 @@ package teacher
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
-	"retort/internal/compute/op"
-	"retort/internal/compute/par"
 	"retort/internal/format/gguf"
 	"retort/internal/lm/generate"
 	"retort/internal/lm/grammar"
-	"retort/internal/lm/model"
+	"retort/internal/lm/session"
 )
+
+// Options say what a model is opened for.
+type Options struct {
+	Adapter string // the folder of a PEFT adapter that goes with the model; "" is none
+	Threads int
+	Width   int // questions at a time
+	Room    int // tokens that the longest question needs with its answer; 0 is the model's context
+}
 
 // Local is a model ready to answer.
 type Local struct {
-	Name          string
-	SHA256        string // of the file
-	Params, Bytes int64
-	Type          string // how most of it is stored
-	License       string // as the file names it, or empty
-
 	*Form
-
-	engine *generate.Engine
-	vocab  *grammar.Vocabulary
-	worker *generate.Worker
-	file   *gguf.File
+	host  *session.Host
+	model *session.Model
 }
 
-// HashFile returns the SHA-256 of the file at path in hexadecimal.
-func HashFile(path string) (string, error) {
-	f, err := os.Open(path)
+// Open loads the model at path, which may be what Look takes.
+func Open(ctx context.Context, path string, o Options) (*Local, error) {
+	return open(o, func(h *session.Host, so session.Options) (*session.Model, error) { return h.Open(ctx, path, so) })
+}
+
+// OpenFile loads a GGUF file that is open. It is closed in the end, and when there is an error.
+func OpenFile(ctx context.Context, f *gguf.File, o Options) (*Local, error) {
+	return open(o, func(h *session.Host, so session.Options) (*session.Model, error) { return h.OpenFile(ctx, f, so) })
+}
+
+func open(o Options, load func(*session.Host, session.Options) (*session.Model, error)) (*Local, error) {
+	h := session.NewHost(o.Threads)
+	// Room for one question more than there are keeps what they all begin with while the last ones leave.
+	m, err := load(h, session.Options{Adapter: o.Adapter, Context: o.Room, Requests: o.Width + 1})
 	if err != nil {
-		return "", err
+		h.Close()
+		return nil, err
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// OpenFile loads an opened GGUF file, which it closes in the end.
-func OpenFile(f *gguf.File, name, sum string, threads int) (*Local, error) {
-	l := &Local{Name: name, SHA256: sum, file: f}
-	if err := l.load(threads); err != nil {
-		l.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return l, nil
-}
-
-func (l *Local) load(threads int) error {
-	var err error
-	if l.Form, err = ReadForm(l.file); err != nil {
-		return err
-	}
-	if l.License, err = l.file.StringOr("general.license", ""); err != nil {
-		return err
-	}
-	l.worker = generate.NewWorker(threads)
-	var m *model.Model
-	l.worker.Do(func(pool *par.Pool) { m, err = model.FromGGUF(l.file, model.LoadOptions{Pool: pool}) })
-	if err != nil {
-		return err
-	}
-	l.engine = generate.New(l.worker, m, generate.Options{Cache: op.CacheBF16})
-	l.measure()
-	tokens := make([][]byte, l.Vocab)
-	var ends []int
-	for id := range min(len(tokens), l.Tok.Vocab()) {
-		if l.Tok.IsEOG(id) {
-			ends = append(ends, id)
-		} else if !l.Tok.IsSpecial(id) {
-			tokens[id] = l.Tok.Bytes(id)
-		}
-	}
-	l.vocab = grammar.NewVocabulary(tokens, ends)
-	return nil
-}
-
-// measure counts parameters and bytes, and finds the type that most bytes are stored in.
-func (l *Local) measure() {
-	bytes := map[gguf.Type]int64{}
-	for i := range l.file.Tensors {
-		t := &l.file.Tensors[i]
-		l.Params += int64(t.Elements())
-		l.Bytes += t.Size
-		bytes[t.Type] += t.Size
-	}
-	most := int64(0)
-	for t, n := range bytes {
-		if n > most {
-			most, l.Type = n, t.String()
-		}
-	}
+	return &Local{&Form{m.Form}, h, m}, nil
 }
 
 // Close gives everything back.
-func (l *Local) Close() {
-	if l.worker != nil {
-		l.worker.Close()
-	}
-	if l.engine != nil {
-		l.engine.Model.Close()
-	}
-	l.file.Close()
-}
+func (l *Local) Close() { l.host.Close() }
 
 // Answer is what came back.
 type Answer struct {
@@ -125,7 +62,6 @@ type Answer struct {
 	CachedTokens int // of PromptTokens, those computed for a question before
 	AnswerTokens int
 	Time         time.Duration // its share: at any moment the questions at work share the time evenly, so that all shares add up to the whole
-	Finish       generate.Finish
 }
 
 // Ask answers what next gives, at most width questions at a time; each answer is bound by g unless that is nil. done
@@ -136,11 +72,11 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width int, next fun
 	defer cancel()
 	type ended struct {
 		i   int
-		res generate.Result
+		res session.Result
 		err error
 	}
 	results := make(chan ended, width)
-	sizes, shares, last := map[int]int{}, map[int]time.Duration{}, time.Now()
+	shares, last := map[int]time.Duration{}, time.Now() // of the questions at work
 	share := func() {
 		now := time.Now()
 		for i := range shares {
@@ -150,27 +86,26 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width int, next fun
 	}
 	var failed error
 	for count, more := 0, true; ; {
-		for more && failed == nil && len(sizes) < width {
+		for more && failed == nil && len(shares) < width {
 			q, ok := next()
 			if more = ok; !ok {
 				break
 			}
-			prompt, err := l.Prompt(q)
+			share()
+			a, err := l.start(ctx, q, g)
 			if err != nil {
-				failed = err
+				failed = fmt.Errorf("question %d: %w", count+1, err)
 				break
 			}
-			share()
 			i := count
 			count++
-			sizes[i], shares[i] = len(prompt), 0
-			j := l.engine.Submit(ctx, l.request(q, prompt, g))
+			shares[i] = 0
 			go func() {
-				res, err := j.Wait()
+				res, err := a.Wait()
 				results <- ended{i, res, err}
 			}()
 		}
-		if len(sizes) == 0 {
+		if len(shares) == 0 {
 			return failed
 		}
 		if failed != nil {
@@ -178,14 +113,14 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width int, next fun
 		}
 		r := <-results
 		share()
-		a := Answer{Text: l.text(r.res.Tokens), PromptTokens: sizes[r.i], CachedTokens: r.res.Reused, AnswerTokens: len(r.res.Tokens), Time: shares[r.i], Finish: r.res.Finish}
-		delete(sizes, r.i)
+		a := Answer{Text: r.res.Text, PromptTokens: r.res.Usage.Prompt, CachedTokens: r.res.Usage.Cached, AnswerTokens: r.res.Usage.Answer, Time: shares[r.i]}
 		delete(shares, r.i)
+		var cut *session.CutError
 		switch {
 		case failed != nil:
 		case r.err != nil && ctx.Err() != nil:
 			failed = ctx.Err()
-		case r.err != nil:
+		case r.err != nil && !errors.As(r.err, &cut): // what was cut is an answer, which the verifiers and the exam judge
 			failed = fmt.Errorf("question %d: %w", r.i+1, r.err)
 		default:
 			failed = done(r.i, a)
@@ -193,19 +128,12 @@ func (l *Local) Ask(ctx context.Context, g *grammar.Grammar, width int, next fun
 	}
 }
 
-func (l *Local) request(q Question, prompt []int32, g *grammar.Grammar) generate.Request {
-	req := generate.Request{Prompt: prompt, Max: q.Max, Stop: func(id int32) bool { return l.Tok.IsEOG(int(id)) },
-		Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}}
-	if g != nil {
-		req.Mask = g.Start(l.vocab)
+// start begins to answer q. The prompt goes as tokens: whatever a template opens, the answer is bound from its first token.
+func (l *Local) start(ctx context.Context, q Question, g *grammar.Grammar) (*session.Answer, error) {
+	prompt, err := l.Prompt(q)
+	if err != nil {
+		return nil, err
 	}
-	return req
-}
-
-func (l *Local) text(tokens []int32) string {
-	var text []byte
-	for _, id := range tokens {
-		text = l.Tok.AppendToken(text, int(id))
-	}
-	return string(text)
+	return l.model.Start(ctx, session.Request{Tokens: prompt, Max: q.Max, Schema: g,
+		Sampler: generate.SamplerOptions{Temperature: q.Temperature, Seed: q.Seed, RepeatPenalty: 1}})
 }

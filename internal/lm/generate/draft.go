@@ -153,8 +153,10 @@ func (s *speed) chunk(mixed bool) int {
 	if mixed {
 		budget = mixedTime
 	}
-	if s.prompt == 0 {
+	if s.prompt == 0 && mixed {
 		return 2 * leastChunk
+	} else if s.prompt == 0 {
+		return 8 * leastChunk
 	}
 	n := int(float32(budget.Seconds())/s.prompt) / leastChunk * leastChunk
 	return min(max(n, leastChunk), mostChunk)

@@ -23,8 +23,9 @@ import (
 // Options of an Engine. The zero value is a usable one.
 type Options struct {
 	Cache      op.CacheType // how keys and values are kept; a model in float32 keeps them so in any case
-	CacheBytes int64        // of the keys and values of all requests together; 0 is room for four requests of Context tokens, in at most 2 GiB
+	CacheBytes int64        // of the keys and values of all requests together; 0 is room for Requests of Context tokens, in at most 2 GiB
 	Context    int          // tokens of a request at most, prompt and answer; 0 is the model's own
+	Requests   int          // that have room at a time, where CacheBytes is 0; 0 is defaultRequests
 	Slots      int          // requests that are computed at a time; 0 is defaultSlots
 	ID         string       // names the weights, for Save and Restore
 }
@@ -94,9 +95,12 @@ func New(w *Worker, m *model.Model, o Options) *Engine {
 	if o.Slots <= 0 {
 		o.Slots = defaultSlots
 	}
+	if o.Requests <= 0 {
+		o.Requests = defaultRequests
+	}
 	if o.CacheBytes <= 0 {
 		one := int64(m.CacheBytes(o.Context, o.Cache))
-		o.CacheBytes = max(one, min(defaultRequests*one, defaultCache))
+		o.CacheBytes = max(one, min(int64(o.Requests)*one, defaultCache))
 	}
 	e := &Engine{Model: m, w: w, o: o, run: tensor.NewRun(w.pool), keys: map[string]*queue{}, clock: time.Now}
 	e.pages = m.NewCachePool(o.Cache, o.CacheBytes)

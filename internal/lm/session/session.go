@@ -76,8 +76,10 @@ type Options struct {
 	// Cache is how keys and values are kept: bf16, f32 or q8_0; "" is bf16. A model whose weights are float32 keeps them
 	// in float32 in any case.
 	Cache string
-	// CacheBytes bounds the keys and values of all requests together; 0 is what a few requests of Context need.
+	// CacheBytes bounds the keys and values of all requests together; 0 is what Requests of Context need, if not too much.
 	CacheBytes int64
+	// Requests is for how many requests at a time there is room where CacheBytes is 0; 0 is a few.
+	Requests int
 	// Context is how many tokens prompt and answer of one request have at most; 0 is what the model was made for.
 	Context int
 }
@@ -136,7 +138,7 @@ type source struct {
 
 // load makes a model of its weights, in the goroutine that computes: packing them takes its workers.
 func (h *Host) load(ctx context.Context, form *Form, o Options, s source) (*Model, error) {
-	eo := generate.Options{Cache: op.CacheBF16, CacheBytes: o.CacheBytes, Context: o.Context}
+	eo := generate.Options{Cache: op.CacheBF16, CacheBytes: o.CacheBytes, Context: o.Context, Requests: o.Requests}
 	var err error
 	if o.Cache != "" {
 		if eo.Cache, err = op.ParseCacheType(o.Cache); err != nil {
