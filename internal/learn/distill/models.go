@@ -138,7 +138,7 @@ func (r *run) sum(s Source) (string, error) {
 	for _, p := range parts {
 		sum, err := r.state.hash(p.path)
 		if err != nil && strings.HasPrefix(p.name, adapterParts) {
-			err = fmt.Errorf("adapter: %w", err)
+			err = fmt.Errorf("adapter %s, want a folder with adapter_config.json and adapter_model.safetensors: %w", s.Adapter, err)
 		}
 		if err != nil {
 			return "", err

@@ -257,7 +257,7 @@ func TestSum(t *testing.T) {
 	if embedded.Adapter = adapter; sumOf(t, embedded) != want {
 		t.Error("held, with an adapter: not as a file")
 	}
-	if _, err := sums(t).sum(Source{Path: path, Adapter: dir}); err == nil || !strings.HasPrefix(err.Error(), "adapter: ") {
+	if _, err := sums(t).sum(Source{Path: path, Adapter: dir}); err == nil || !strings.HasPrefix(err.Error(), "adapter "+dir+", want a folder") {
 		t.Errorf("a folder that is no adapter: %v", err)
 	}
 }
