@@ -89,6 +89,21 @@ func TestExamFollowsTheData(t *testing.T) {
 	}
 }
 
+// TestQuestions: the student is asked what it was trained on, whatever template it has; the others what the teacher was asked.
+func TestQuestions(t *testing.T) {
+	r := looked(t, tinyOptions(t))
+	it := r.learned[0]
+	text, message := r.task.StudentPrompt(it), r.task.Prompt(it)
+	if text == message || text == "" {
+		t.Fatal("the prompts are one: the test sees nothing")
+	}
+	for role, want := range map[string]string{report.RoleStudent: "", report.RoleTeacher: message, report.RoleBase: message, report.RoleModel: message} {
+		if q := r.question(role, it); q.Message != want || q.Text != text || q.Max != r.task.Recipe.Exam.MaxTokens || q.Temperature != 0 {
+			t.Errorf("%s is asked %+v", role, q)
+		}
+	}
+}
+
 // TestExamineTwoModelsInOneFolder: the second model answers for itself, and the run of a student is nobody else's.
 func TestExamineTwoModelsInOneFolder(t *testing.T) {
 	o := tinyOptions(t)
