@@ -89,6 +89,69 @@ func TestExamFollowsTheData(t *testing.T) {
 	}
 }
 
+// TestQuestions: the student is asked what it was trained on, whatever template it has; the others what the teacher was asked.
+func TestQuestions(t *testing.T) {
+	r := looked(t, tinyOptions(t))
+	it := r.learned[0]
+	text, message := r.task.StudentPrompt(it), r.task.Prompt(it)
+	if text == message || text == "" {
+		t.Fatal("the prompts are one: the test sees nothing")
+	}
+	for role, want := range map[string]string{report.RoleStudent: "", report.RoleTeacher: message, report.RoleBase: message, report.RoleModel: message} {
+		if q := r.question(role, it); q.Message != want || q.Text != text || q.Max != r.task.Recipe.Exam.MaxTokens || q.Temperature != 0 {
+			t.Errorf("%s is asked %+v", role, q)
+		}
+	}
+}
+
+// TestBaselineLearnsAgain: what the baseline answered stays as long as it learned from the same.
+func TestBaselineLearnsAgain(t *testing.T) {
+	o := tinyOptions(t)
+	o.Recipe = changeRecipe(t, o.Recipe, "recipe.yaml", "metric: exact", "metric: exact, baseline: linear")
+	r := looked(t, o)
+	items, err := r.items()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exam := func() string {
+		t.Helper()
+		if err := r.examBaseline(items, items); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := report.ReadPredictions(filepath.Join(o.Out, report.PredictionsFile))
+		if err != nil || len(lines) != len(items) {
+			t.Fatalf("%d lines, %v", len(lines), err)
+		}
+		text := ""
+		for _, p := range lines {
+			text += p.Key + p.Answer
+		}
+		return text
+	}
+	first := exam()
+	if exam() != first {
+		t.Error("the same baseline answers otherwise")
+	}
+	for i := range r.examples {
+		r.examples[i].Fields = task.Fields{"colour": "green", "sure": "yes"}
+	}
+	if second := exam(); second == first || !strings.Contains(second, "green") || strings.Contains(second, "red") {
+		t.Errorf("after other lessons it answers %s", second)
+	}
+}
+
+// TestExamineFewer: a small exam after a bigger one counts its own items.
+func TestExamineFewer(t *testing.T) {
+	o := tinyOptions(t)
+	e := ExamineOptions{Recipe: o.Recipe, Model: o.Teacher, Split: task.Val, Out: o.Out, Threads: 2}
+	for _, c := range []struct{ limit, want int }{{0, 6}, {2, 2}, {9, 6}} {
+		e.Limit = c.limit
+		if got, err := Examine(context.Background(), e); err != nil || got.Items != c.want || got.Graded != c.want {
+			t.Errorf("limit %d: %+v, %v; want %d items", c.limit, got, err, c.want)
+		}
+	}
+}
+
 // TestExamineTwoModelsInOneFolder: the second model answers for itself, and the run of a student is nobody else's.
 func TestExamineTwoModelsInOneFolder(t *testing.T) {
 	o := tinyOptions(t)

@@ -207,7 +207,7 @@ func (r *run) writeStudent(ctx context.Context, m *model.Model, f *stored, id st
 	if err != nil {
 		return err
 	}
-	md.Set("general.name", gguf.ValueOf(r.task.Recipe.Name+" student of "+r.o.Teacher.Name))
+	md.Set("general.name", gguf.ValueOf(r.task.Recipe.Name+" student of "+r.teacher.name()))
 	md.Set(keyTraining, gguf.ValueOf(id))
 	md.Set(keyParameters, gguf.ValueOf(uint64(r.m.Training.Trained)))
 	md.Set(keyMemory, gguf.ValueOf(uint64(r.m.Training.Memory)))

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +86,73 @@ func TestTooLongForTheStudent(t *testing.T) {
 	r.student.form.Context = longest - 1
 	if set, left = r.trainingSet(); left != of || len(set) != 12-of {
 		t.Errorf("in a context of %d: %d examples, %d left out, want %d and %d", longest-1, len(set), left, 12-of, of)
+	}
+}
+
+// TestTrainingSet: a sequence is what the student is asked, then the answer and the end, which alone carry labels.
+func TestTrainingSet(t *testing.T) {
+	r := looked(t, tinyOptions(t))
+	set, _ := r.trainingSet()
+	tok := r.student.form.Tokenizer
+	for i, e := range set {
+		prompt, err := r.student.form.Prompt(r.question(report.RoleStudent, r.learned[i]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := append(slices.Clone(prompt), teacher.TextIDs(tok, `{"colour": "red", "sure": "no"}`)...)
+		want = append(want, int32(tok.EOS))
+		if !slices.Equal(e.Tokens, want) || e.From != len(prompt) || e.Weight != 0 {
+			t.Fatalf("%s: %+v, want %v from %d on", r.learned[i].ID, e, want, len(prompt))
+		}
+	}
+}
+
+// TestRoom: what the longest question needs with its answer, in a context that leaves room for one.
+func TestRoom(t *testing.T) {
+	r := looked(t, tinyOptions(t))
+	f, longest := r.student.form, 0
+	ask := func(it task.Item) teacher.Question { return r.question(report.RoleStudent, it) }
+	for _, it := range r.learned {
+		ids, err := f.Prompt(ask(it))
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, len(ids))
+	}
+	for _, c := range []struct{ context, want int }{{1000, longest + 40 + 1}, {longest + 41, longest + 41}, {longest + 40, longest + 40}, {longest + 1, longest + 1}} {
+		f.Context = c.context
+		if got, err := room(f, r.learned, ask); err != nil || got != c.want {
+			t.Errorf("in a context of %d: %d, %v; want %d", c.context, got, err, c.want)
+		}
+	}
+	f.Context = longest
+	if got, err := room(f, r.learned, ask); err == nil || !strings.Contains(err.Error(), "leaves no room for an answer") {
+		t.Errorf("in a context of %d: %d, %v", longest, got, err)
+	}
+}
+
+// TestHalfAnswered: an item of which an answer is missing is not learned from.
+func TestHalfAnswered(t *testing.T) {
+	r := looked(t, tinyOptions(t))
+	items := r.learned
+	r.learned, r.examples = nil, nil
+	cache, err := teacher.OpenCache(filepath.Join(r.o.Out, teacherFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cache.Close()
+	asks := r.asks(items)
+	for _, a := range []ask{asks[0], asks[2], asks[3], asks[5]} { // of the first and third item one of two, of the second both
+		if err := cache.Put(teacher.Cached{Key: a.key, Answer: `{"colour": "red", "sure": "no"}`, AnswerTokens: 7}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := &report.Teaching{}
+	if err := r.verify(cache, items, asks, sum); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.learned) != 1 || r.learned[0].ID != items[1].ID || len(r.examples) != 1 || sum.Asked != 2 || sum.Accepted != 1 || sum.AnswerTokens != 4*7 {
+		t.Errorf("learned from %v, %+v; want the second item alone, and all tokens counted", r.learned, sum)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"retort/internal/learn/data"
 )
 
 // A finished training answers the same command at once, and refuses one whose text has changed under the same config.
@@ -43,5 +45,28 @@ data: {files: [text]}, train: {batch: 2, tokens: 64, seq: 16, epochs: 1, warmup_
 	write("text", strings.Repeat("four five six ", 20))
 	if n, err := train(); err == nil {
 		t.Errorf("another text took %d steps in the folder of the first", n)
+	}
+}
+
+// TestScratchID: the config's text and every part of the sequences name the training.
+func TestScratchID(t *testing.T) {
+	es := func() []data.Example {
+		return []data.Example{{Tokens: []int32{1, 2, 3}, From: 1}, {Tokens: []int32{4, 5}, From: 1}}
+	}
+	seen := map[string]string{(&Scratch{hash: "a"}).id(es()): "nothing"}
+	for name, change := range map[string]func(c *Scratch, es []data.Example){
+		"config": func(c *Scratch, _ []data.Example) { c.hash = "b" },
+		"place":  func(_ *Scratch, es []data.Example) { es[0].From = 2 },
+		"token":  func(_ *Scratch, es []data.Example) { es[1].Tokens[1] = 6 },
+		"seam": func(_ *Scratch, es []data.Example) {
+			es[0].Tokens, es[1].Tokens = []int32{1, 2}, []int32{3, 4, 5}
+		},
+	} {
+		c, list := &Scratch{hash: "a"}, es()
+		change(c, list)
+		if other, twice := seen[c.id(list)]; twice {
+			t.Errorf("with another %s the training is that with another %s", name, other)
+		}
+		seen[c.id(list)] = name
 	}
 }

@@ -214,7 +214,7 @@ func (r *run) verify(cache *teacher.Cache, items []task.Item, asks []ask, t *rep
 		for _, a := range asks[i*n : (i+1)*n] {
 			c, ok := cache.Get(a.key)
 			if !ok {
-				break
+				continue // what was answered behind it is paid for
 			}
 			answers = append(answers, c.Answer)
 			t.PromptTokens += int64(c.PromptTokens)

@@ -116,6 +116,20 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%v: %+v, want ok %v, failed %q", c.answers, v, c.ok, c.failed)
 		}
 	}
+	// Of answers that agree the first is learned from, and of groups as large the first; a share that is just reached suffices.
+	for _, c := range []struct {
+		answers []string
+		want    string
+		ok      bool
+	}{
+		{[]string{good, `{"company": "abc.", "total": "1.00"}`}, "ABC", true},
+		{[]string{other, good}, "XYZ", false},
+		{[]string{good, other, good, other, good}, "ABC", true}, // 3 of 5 are 0.6
+	} {
+		if v := tk.Verify(Item{Text: "ABC 1.00"}, c.answers); v.Fields["company"] != c.want || v.OK != c.ok {
+			t.Errorf("%v: %+v, want %s, ok %v", c.answers, v, c.want, c.ok)
+		}
+	}
 	counts := CountVerdicts([]Verification{tk.Verify(Item{}, []string{good}), tk.Verify(Item{}, []string{good, other}), tk.Verify(Item{}, []string{"no"})})
 	want := []Count{{"parse", 2, 1, 1, 0}, {"schema", 2, 0, 0, 0}, {"format", 2, 0, 0, 0}, {"agree", 1, 1, 1, 0}}
 	if !slices.Equal(counts, want) {

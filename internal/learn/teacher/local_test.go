@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"retort/internal/compute/op"
 	"retort/internal/lm/grammar"
 )
 
@@ -94,6 +95,25 @@ func TestAskCuts(t *testing.T) {
 	}
 }
 
+// TestAskSamples: a temperature makes answers vary by their seed, and by nothing else.
+func TestAskSamples(t *testing.T) {
+	l := openModel(t, echo, Options{Width: 4, Room: 32})
+	var questions []Question
+	for i := range 40 {
+		questions = append(questions, Question{Text: "c", Max: 8, Temperature: 5, Seed: uint64(i / 2)})
+	}
+	seen := map[string]int{}
+	answers := all(t, l, compile(t, said), 4, questions...)
+	for i, a := range answers {
+		if seen[a.Text]++; a.Text != answers[i/2*2].Text {
+			t.Errorf("seed %d answers %s and %s", i/2, a.Text, answers[i/2*2].Text)
+		}
+	}
+	if len(seen) != 2 {
+		t.Errorf("20 seeds answer %v, want yes and no", seen)
+	}
+}
+
 // TestAskStops: what ends the asking is returned, nothing is asked behind it, and nothing is left at work.
 func TestAskStops(t *testing.T) {
 	l := openModel(t, echo, Options{Width: 3, Room: 40})
@@ -103,6 +123,18 @@ func TestAskStops(t *testing.T) {
 	err := l.Ask(context.Background(), nil, 3, next, func(int, Answer) error { done++; return enough })
 	if !errors.Is(err, enough) || done != 1 || asked != 3 {
 		t.Errorf("%v after %d answers and %d questions, want 1 and 3", err, done, asked)
+	}
+	// What else is at work when it ends is given up.
+	long := echo
+	long.Context = 1 << 20
+	endless := openModel(t, long, Options{Width: 2})
+	asked = 0
+	err = endless.Ask(context.Background(), nil, 2, func() (Question, bool) {
+		asked++
+		return Question{Text: "ac"[asked-1 : asked], Max: 1 << 19}, true
+	}, func(int, Answer) error { return enough })
+	if s := endless.model.Engine().Stats(); !errors.Is(err, enough) || asked != 2 || s.Decoded >= 1<<19 || s.Running+s.Waiting != 0 {
+		t.Errorf("%v, with %+v", err, s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done = 0
@@ -118,6 +150,20 @@ func TestAskStops(t *testing.T) {
 	}, func(int, Answer) error { return nil })
 	if err == nil || !strings.Contains(err.Error(), "question 2: ") || asked != 2 {
 		t.Errorf("a prompt beyond the room: %v after %d questions", err, asked)
+	}
+}
+
+// TestRoom: a model has room for the questions at work, and not for its whole context.
+func TestRoom(t *testing.T) {
+	wide := echo
+	wide.Context = 1 << 20
+	for _, c := range []struct{ width, room, pages int }{{1, 64, 2}, {3, 65, 4 * 2}, {9, 200, 10 * 4}} {
+		l := openModel(t, wide, Options{Width: c.width, Room: c.room})
+		all(t, l, nil, c.width, Question{Text: "a", Max: 4})
+		e := l.model.Engine()
+		if s := e.Stats(); l.model.Limit() != c.room || s.Pages != c.pages {
+			t.Errorf("width %d, room %d: %d pages of %d positions and a limit of %d, want %d pages", c.width, c.room, s.Pages, op.Page, l.model.Limit(), c.pages)
+		}
 	}
 }
 

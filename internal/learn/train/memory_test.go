@@ -1,6 +1,7 @@
 package train
 
 import (
+	"sort"
 	"testing"
 
 	"retort/internal/compute/tensor"
@@ -18,12 +19,13 @@ func TestFit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	for _, rows := range []int{100, 1 << 21, 100} {
+	least := sort.Search(1<<21, func(rows int) bool { return m.TrainBytes(rows) > recomputeAbove })
+	for _, rows := range []int{100, least - 1, least, 1 << 21, 100} {
 		l := &data.Loader{Examples: []data.Example{{Tokens: make([]int32, 7)}, {Tokens: make([]int32, rows)}}, Batch: 1, Tokens: 50}
 		m.Recompute = false
 		kept := m.TrainBytes(rows)
 		got := Fit(m, l)
-		if want := kept > recomputeAbove; m.Recompute != want || got != int64(m.TrainBytes(rows)) || want != (rows > 100) {
+		if want := kept > recomputeAbove; m.Recompute != want || got != int64(m.TrainBytes(rows)) || want != (rows >= least) {
 			t.Errorf("%d tokens of %d bytes kept: recompute %v, told %d; want %v, %d", rows, kept, m.Recompute, got, want, m.TrainBytes(rows))
 		}
 		if m.Recompute && got >= int64(kept) {

@@ -226,6 +226,58 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
+// TestStepOfPasses: a step is the same in one pass and in four of different weights, up to the order of sums.
+func TestStepOfPasses(t *testing.T) {
+	es := someExamples(8, 6, 16)
+	line := func(tokens int) Line {
+		return steps(t, newTrainer(t, fresh(t, "llama", 1), &data.Loader{Examples: es, Batch: 8, Tokens: tokens}, options("", 3)), 1)[0]
+	}
+	one, four := line(1<<10), line(32)
+	if math.Abs(one.Loss-four.Loss) > 1e-6*one.Loss || math.Abs(one.Norm-four.Norm) > 1e-5*one.Norm || one.Tokens != four.Tokens {
+		t.Errorf("in four passes %+v, in one %+v", four, one)
+	}
+}
+
+// TestResumedAfterUse: what a model multiplied with before it went on from a checkpoint is not what it multiplies with then.
+func TestResumedAfterUse(t *testing.T) {
+	for _, arch := range smallArchs {
+		dir, es := t.TempDir(), someExamples(9, 5, 20)
+		loader := &data.Loader{Examples: es, Batch: 4, Tokens: 40, Seed: 3}
+		a := newTrainer(t, fresh(t, arch, 1), loader, options(dir, 6))
+		steps(t, a, 3)
+		if err := a.Save(); err != nil {
+			t.Fatal(err)
+		}
+		want := a.Loss(es)
+		a.Close()
+		m := fresh(t, arch, 1)
+		before := Loss(m, newRun(t), es, 40)
+		if got := newTrainer(t, m, loader, options(dir, 6)).Loss(es); got != want || before == want {
+			t.Errorf("%s: loss %v before, %v from the checkpoint, want %v", arch, before, got, want)
+		}
+	}
+}
+
+// TestReadLog: what stands behind a line out of order is somebody else's.
+func TestReadLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), LogName)
+	if lines, err := ReadLog(path); err != nil || lines != nil {
+		t.Errorf("no log: %v, %v", lines, err)
+	}
+	for _, c := range []struct {
+		text string
+		want int
+	}{{"", 0}, {`{"step":1}` + "\n" + `{"step":2}` + "\n", 2}, {`{"step":1}` + "\n" + `{"step":3}` + "\n", 1}, {`{"step":2}` + "\n", 0},
+		{`{"step":1}` + "\n" + `{"step":1}` + "\n", 1}, {`{"step":1}` + "\n" + `{"step":2}`, 1}} {
+		if err := os.WriteFile(path, []byte(c.text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if lines, err := ReadLog(path); err != nil || len(lines) != c.want {
+			t.Errorf("%q: %d lines, %v; want %d", c.text, len(lines), err, c.want)
+		}
+	}
+}
+
 // TestPackedExamplesDoNotMeet: what stands beside an example changes neither its loss nor the gradients it causes.
 func TestPackedExamplesDoNotMeet(t *testing.T) {
 	for _, arch := range smallArchs {

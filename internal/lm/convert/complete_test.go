@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -206,5 +207,49 @@ func TestTold(t *testing.T) {
 	}
 	if twice == 0 || twice > whole || last != whole {
 		t.Errorf("%d bytes are rounded twice, %d of %d were told", twice, last, whole)
+	}
+}
+
+// TestMetadata: what is said of a folder before its tensors is what a file made of it says.
+func TestMetadata(t *testing.T) {
+	dir, short := t.TempDir(), tiny(t, 290)
+	folder, file := filepath.Join(dir, "folder"), filepath.Join(dir, "file.gguf")
+	convert(t, short, folder)
+	convert(t, folder, file)
+	md, err := Metadata(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := gguf.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for key := range md.All() {
+		if _, ok := f.Value(key); !ok {
+			t.Errorf("%s is not in the file", key)
+		}
+	}
+	for key, v := range f.All() {
+		said, ok := md.Value(key)
+		switch {
+		case key == "general.file_type", key == "general.quantization_version": // of tensors
+			continue
+		case !ok:
+			t.Fatalf("%s is missing", key)
+		}
+		got, err := said.Any()
+		want, err2 := v.Any()
+		if err != nil || err2 != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s is %v, in the file %v (%v, %v)", key, got, want, err, err2)
+		}
+	}
+	if err := os.Remove(filepath.Join(folder, "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{folder, file, dir} {
+		if md, err := Metadata(path); err == nil || md != nil {
+			t.Errorf("%s: %v, %v", path, md, err)
+		}
 	}
 }
