@@ -11,7 +11,9 @@ package generate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"retort/internal/compute/op"
@@ -56,9 +58,12 @@ type Engine struct {
 	clock  func() time.Time
 	stats  Stats
 
+	joins   int64       // so many
+	came    int64       // so many keys
+	level   int64       // served of the key whose prompt was read last
 	arrived []*Job      // not in a queue yet
+	ended   []*timeline // not told yet
 	at      []*timeline // of the step, in the order of the batch
-	order   []*queue    // scratch: the queues by key
 	draft   []int32     // scratch: the last token and what is drafted behind it
 	allowed []uint64    // scratch: a mask
 	plain   []float32   // scratch: logits before a penalty
@@ -126,23 +131,25 @@ func (e *Engine) Stats() Stats {
 // Submit hands a request over and returns at once. What is wrong with it, Wait tells.
 func (e *Engine) Submit(ctx context.Context, req Request) *Job {
 	j := &Job{ctx: ctx, req: req, done: make(chan struct{}), submitted: e.clock()}
-	if err := e.check(req.Prompt); err != nil {
-		j.end(err)
+	if j.err = e.check(&req); j.err != nil {
+		j.end()
 		return j
 	}
+	j.req.Prompt = slices.Clone(req.Prompt) // the caller may use the slice again
 	e.w.mu.Lock()
 	defer e.w.mu.Unlock()
 	if e.closed || e.w.closed {
-		j.end(ErrClosed)
+		j.err = ErrClosed
+		j.end()
 		return j
 	}
-	e.inbox = append(e.inbox, j)
-	e.poke()
 	j.stop = context.AfterFunc(ctx, func() {
 		e.w.mu.Lock()
 		defer e.w.mu.Unlock()
 		e.poke()
 	})
+	e.inbox = append(e.inbox, j)
+	e.poke()
 	return j
 }
 
@@ -157,15 +164,18 @@ func (e *Engine) Generate(ctx context.Context, req Request) (Result, error) {
 	return e.Submit(ctx, req).Wait()
 }
 
-// check refuses prompts that cannot be answered.
-func (e *Engine) check(tokens []int32) error {
-	if len(tokens) == 0 {
-		return fmt.Errorf("generate: an empty prompt has no next token")
+// check refuses requests that cannot be answered.
+func (e *Engine) check(req *Request) error {
+	if len(req.Prompt) == 0 {
+		return errors.New("generate: an empty prompt has no next token")
 	}
-	if len(tokens) > e.limit {
-		return &ContextError{len(tokens), e.limit}
+	if len(req.Prompt) > e.limit {
+		return &ContextError{len(req.Prompt), e.limit}
 	}
-	return e.checkIDs(tokens)
+	if err := e.checkIDs(req.Prompt); err != nil {
+		return err
+	}
+	return req.Sampler.Check()
 }
 
 // checkIDs refuses ids that the model has no row for.
@@ -178,75 +188,49 @@ func (e *Engine) checkIDs(tokens []int32) error {
 	return nil
 }
 
-// Close ends what is at work with ErrClosed and gives the cache back.
+// Close ends what is at work with ErrClosed and gives the cache back; when it returns, nothing of e uses the model.
 func (e *Engine) Close() {
 	e.w.mu.Lock()
-	if e.closed {
-		e.w.mu.Unlock()
-		return
-	}
 	e.closed = true
 	e.w.mu.Unlock()
-	e.w.Do(func(*par.Pool) {
-		e.w.mu.Lock()
-		e.receive()
-		for i, x := range e.w.engines {
-			if x == e {
-				e.w.engines = append(e.w.engines[:i:i], e.w.engines[i+1:]...)
-				break
-			}
-		}
-		e.w.mu.Unlock()
-		e.queueUp()
-		for _, t := range e.all() {
-			e.leave(t, ErrClosed)
-		}
-		e.tree.clear()
-		e.report()
-	})
+	e.w.Do(func(*par.Pool) { e.shut() })
 }
 
-// Score returns the logits of every row of tokens computed as one fresh sequence, handed to each in order on the goroutine
-// that computes: perplexity, exams by likelihood. The slice is valid during the call. Other requests go on in between.
-func (e *Engine) Score(ctx context.Context, tokens []int32, each func(row int, logits []float32)) error {
-	if err := e.checkIDs(tokens); err != nil {
-		return err
+// shut is Close, on the goroutine that computes.
+func (e *Engine) shut() {
+	e.w.mu.Lock()
+	e.closed = true
+	e.receive()
+	if i := slices.Index(e.w.engines, e); i >= 0 {
+		e.w.engines = append(e.w.engines[:i:i], e.w.engines[i+1:]...)
 	}
-	const (
-		chunk = 512
-		slice = 128 // rows whose logits exist at once
-	)
-	pages := e.Model.NewCachePool(e.o.Cache, int64(e.Model.CacheBytes(len(tokens), e.o.Cache)))
-	cache := pages.NewCache()
-	for lo := 0; lo < len(tokens); lo += chunk {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		hi := min(lo+chunk, len(tokens))
-		for len(cache.Pages())*op.Page < hi {
-			cache.Append(pages.Take())
-		}
-		e.w.Do(func(*par.Pool) {
-			e.begin()
-			e.add(cache, lo, tokens[lo:hi], 0)
-			x := e.Model.Hidden(&e.pass)
-			for at := lo; at < hi; at += slice {
-				e.rows = e.rows[:0]
-				for row := at; row < min(at+slice, hi); row++ {
-					e.rows = append(e.rows, row-lo)
-				}
-				mark := e.run.Mark()
-				z := op.Logits(&e.pass, x, e.Model.Head, e.rows)
-				for i := range e.rows {
-					each(at+i, z.Row(i))
-				}
-				e.run.Release(mark)
-			}
-			e.run.Release(0)
-		})
-		cache.Len = hi
+	e.w.mu.Unlock()
+	e.queueUp()
+	for len(e.active) > 0 {
+		e.leave(e.active[0], ErrClosed)
 	}
-	return nil
+	for _, q := range e.keys {
+		for len(q.waiting) > 0 {
+			e.leave(q.waiting[0], ErrClosed)
+		}
+	}
+	e.tree.clear()
+	e.report(false)
+}
+
+// use runs f between two steps, unless e was closed.
+func (e *Engine) use(f func()) error {
+	err := ErrClosed
+	e.w.Do(func(*par.Pool) {
+		e.w.mu.Lock()
+		closed := e.closed
+		e.w.mu.Unlock()
+		if !closed {
+			err = nil
+			f()
+		}
+	})
+	return err
 }
 
 // forward runs the batch and returns the logits of e.rows, [len(rows), V], valid until release.
@@ -260,7 +244,7 @@ func (e *Engine) forward() *tensor.Tensor {
 
 func (e *Engine) release() { e.run.Release(0) }
 
-func (e *Engine) begin() {
+func (e *Engine) reset() {
 	e.batch.Tokens, e.batch.Pos, e.batch.Seqs, e.rows = e.batch.Tokens[:0], e.batch.Pos[:0], e.batch.Seqs[:0], e.rows[:0]
 }
 

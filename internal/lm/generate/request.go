@@ -3,6 +3,7 @@ package generate
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -69,6 +70,23 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("generate: %d tokens do not fit a context of %d", e.Tokens, e.Limit)
 }
 
+// PanicError is the error of a request of which a function panicked: that is not the end of the others.
+type PanicError struct {
+	Value any
+	Stack []byte // where
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("generate: a function of the request panicked: %v", e.Value)
+}
+
+// guard, deferred, makes a PanicError of a panic.
+func guard(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{v, debug.Stack()}
+	}
+}
+
 // Job is a request that was submitted.
 type Job struct {
 	ctx       context.Context
@@ -81,11 +99,10 @@ type Job struct {
 }
 
 // end hands the answer over.
-func (j *Job) end(err error) {
+func (j *Job) end() {
 	if j.stop != nil {
 		j.stop()
 	}
-	j.err = err
 	close(j.done)
 }
 
