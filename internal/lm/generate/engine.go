@@ -109,6 +109,7 @@ func New(w *Worker, m *model.Model, o Options) *Engine {
 	e.pass.Run, e.pass.Batch = e.run, &e.batch
 	e.allowed = make([]uint64, (m.Config.Vocab+63)/64)
 	e.tree.init(e.pages)
+	e.shown.Pages, e.shown.FreePages = e.pages.Capacity(), e.pages.Free()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.engines = append(w.engines[:len(w.engines):len(w.engines)], e)
@@ -206,14 +207,7 @@ func (e *Engine) shut() {
 	}
 	e.w.mu.Unlock()
 	e.queueUp()
-	for len(e.active) > 0 {
-		e.leave(e.active[0], ErrClosed)
-	}
-	for _, q := range e.keys {
-		for len(q.waiting) > 0 {
-			e.leave(q.waiting[0], ErrClosed)
-		}
-	}
+	e.drop(func(*timeline) error { return ErrClosed })
 	e.tree.clear()
 	e.report(false)
 }

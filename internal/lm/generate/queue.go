@@ -46,19 +46,32 @@ func (e *Engine) wantsToRead(q *queue) bool {
 	return len(q.waiting) > 0 || slices.ContainsFunc(e.active, func(t *timeline) bool { return t.key == q && t.reading() })
 }
 
-// dropEnded ends the requests whose contexts have ended.
-func (e *Engine) dropEnded() {
+// drop ends the requests, at work or waiting, that why gives an error.
+func (e *Engine) drop(why func(*timeline) error) {
 	for i := len(e.active) - 1; i >= 0; i-- {
-		if err := e.active[i].job.ctx.Err(); err != nil {
+		if err := why(e.active[i]); err != nil {
 			e.leave(e.active[i], err)
 		}
 	}
 	for _, q := range e.keys {
-		for i := len(q.waiting) - 1; i >= 0; i-- {
-			if err := q.waiting[i].job.ctx.Err(); err != nil {
-				e.leave(q.waiting[i], err)
+		q.waiting = slices.DeleteFunc(q.waiting, func(t *timeline) bool {
+			err := why(t)
+			if err != nil {
+				e.end(t, err)
 			}
-		}
+			return err != nil
+		})
+		e.forget(q)
+	}
+}
+
+// contextErr says why a request has nobody who waits for it.
+func contextErr(t *timeline) error { return t.job.ctx.Err() }
+
+// forget takes out a queue that has nothing left.
+func (e *Engine) forget(q *queue) {
+	if q.running == 0 && len(q.waiting) == 0 {
+		delete(e.keys, q.key)
 	}
 }
 
@@ -175,17 +188,15 @@ func (e *Engine) takeOut(t *timeline) {
 	e.free(t)
 }
 
-// leave ends t, at work or waiting. Its answer is handed over at the end of the step.
+// leave ends the work on t for good.
 func (e *Engine) leave(t *timeline, err error) {
-	if t.active {
-		e.takeOut(t)
-	} else {
-		i := slices.Index(t.key.waiting, t)
-		t.key.waiting = slices.Delete(t.key.waiting, i, i+1)
-	}
-	if q := t.key; q.running == 0 && len(q.waiting) == 0 {
-		delete(e.keys, q.key)
-	}
+	e.takeOut(t)
+	e.end(t, err)
+	e.forget(t.key)
+}
+
+// end settles the answer of t, who has neither place nor pages any more. It is handed over by report.
+func (e *Engine) end(t *timeline, err error) {
 	r := &t.job.res
 	r.Tokens, r.Finish = t.tokens[len(t.job.req.Prompt):], t.finish
 	switch now := e.clock(); {

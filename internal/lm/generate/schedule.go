@@ -21,7 +21,7 @@ const (
 // step does what there is to do now.
 func (e *Engine) step() {
 	e.queueUp()
-	e.dropEnded()
+	e.drop(contextErr)
 	e.admit()
 	if len(e.ended) > 0 { // they need not wait for the others' tokens
 		e.report(true)

@@ -32,8 +32,8 @@ func (s *speed) chunk(mixed bool) int {
 	if s.prompt == 0 {
 		return 2 * leastChunk
 	}
-	n := int(float32(budget.Seconds())/s.prompt) / leastChunk * leastChunk
-	return min(max(n, leastChunk), mostChunk)
+	n := int(min(float32(budget.Seconds())/s.prompt, mostChunk)) / leastChunk * leastChunk
+	return max(n, leastChunk)
 }
 
 // measure takes note of a step's time.
@@ -46,6 +46,9 @@ func (s *speed) measure(at []*timeline, took time.Duration, stats *Stats) {
 			answers += t.rows
 		}
 	}
+	if answers > 0 && prompts > 0 {
+		stats.LongestMixed = max(stats.LongestMixed, took)
+	}
 	seconds := float32(took.Seconds())
 	switch {
 	case prompts >= leastChunk:
@@ -54,9 +57,6 @@ func (s *speed) measure(at []*timeline, took time.Duration, stats *Stats) {
 			s.prompt = each
 		}
 		s.prompt += (each - s.prompt) / 4
-		if answers > 0 {
-			stats.LongestMixed = max(stats.LongestMixed, took)
-		}
 	case prompts == 0 && answers < len(s.rows):
 		known := &s.rows[answers]
 		switch {
