@@ -5,8 +5,8 @@
 // begins like an earlier prompt uses the keys and values that are there. None of that changes an answer: a request's
 // tokens are the same bits alone and in a crowd.
 //
-// The package knows token ids and never text. Open request.go first, then this file, schedule.go, timeline.go, prefix.go
-// and draft.go.
+// The package knows token ids and never text. Open request.go first, then this file, schedule.go (a step), queue.go (who is at
+// work), timeline.go, prefix.go, follow.go and draft.go.
 package generate
 
 import (
@@ -26,7 +26,7 @@ import (
 type Options struct {
 	Cache      op.CacheType // how keys and values are kept; a model in float32 keeps them so in any case
 	CacheBytes int64        // of the keys and values of all requests together; 0 is room for four requests of Context tokens, in at most 2 GiB
-	Context    int          // tokens of a request at most, prompt and answer; 0 is the model's own
+	Context    int          // positions of a request at most, see Engine.Context; 0 is the model's own
 	Slots      int          // requests that are computed at a time; 0 is defaultSlots
 	ID         string       // names the weights, for Save and Restore
 }
@@ -76,16 +76,16 @@ type Engine struct {
 	shown  Stats
 }
 
-// Stats is what an Engine is doing.
+// Stats is what an Engine is doing, and what it did since it was made. Whoever has an answer finds it counted.
 type Stats struct {
-	Running, Waiting   int
-	Pages, FreePages   int // of the cache, op.Page positions each; what is kept for later prompts counts as free
-	PromptTokens       int64
-	ReusedTokens       int64 // of PromptTokens, those that were computed before
-	Decoded            int64
-	Drafted, Taken     int64
-	Preempted, Evicted int64
-	LongestMixed       time.Duration // of the steps that computed a prompt beside answers at work: the longest pause between two tokens
+	Running, Waiting   int           // requests
+	Pages, FreePages   int           // of the cache, op.Page positions each; what is kept for later prompts counts as free
+	PromptTokens       int64         // of requests that got a first token
+	ReusedTokens       int64         // of PromptTokens, those that were not computed for the request
+	Decoded            int64         // tokens behind the first of each answer
+	Drafted, Taken     int64         // tokens that were computed before they were chosen, and those of them that were then chosen
+	Preempted, Evicted int64         // times that a request made way, and pages that were kept and made way
+	LongestMixed       time.Duration // the longest step that computed a prompt beside answers: the longest pause between two tokens
 }
 
 // New returns an Engine over m, which stays the caller's to close.
@@ -116,7 +116,8 @@ func New(w *Worker, m *model.Model, o Options) *Engine {
 	return e
 }
 
-// Context returns how many tokens a request may have, prompt and answer together.
+// Context returns how many tokens of a request, prompt and answer together, may be computed. The last token of an answer is
+// chosen and not computed: it comes on top.
 func (e *Engine) Context() int { return e.limit }
 
 // Threads returns the number of workers.
@@ -129,7 +130,8 @@ func (e *Engine) Stats() Stats {
 	return e.shown
 }
 
-// Submit hands a request over and returns at once. What is wrong with it, Wait tells.
+// Submit hands a request over and returns at once. What is wrong with it, Wait tells: a *ContextError for a prompt that is too
+// long, ErrClosed, the error of ctx, *PanicError.
 func (e *Engine) Submit(ctx context.Context, req Request) *Job {
 	j := &Job{ctx: ctx, req: req, done: make(chan struct{}), submitted: e.clock()}
 	if j.err = e.check(&req); j.err != nil {
@@ -236,8 +238,10 @@ func (e *Engine) forward() *tensor.Tensor {
 	return op.Logits(&e.pass, x, e.Model.Head, e.rows)
 }
 
+// release gives back what forward returned.
 func (e *Engine) release() { e.run.Release(0) }
 
+// reset begins a batch.
 func (e *Engine) reset() {
 	e.batch.Tokens, e.batch.Pos, e.batch.Seqs, e.rows = e.batch.Tokens[:0], e.batch.Pos[:0], e.batch.Seqs[:0], e.rows[:0]
 }

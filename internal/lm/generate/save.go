@@ -46,7 +46,7 @@ func (e *Engine) saveHead(tokens int) saveHead {
 }
 
 // Save writes the keys and values that the cache holds of the beginning of tokens to w, and returns of how many. Requests
-// go on meanwhile.
+// go on meanwhile, in the room that is left.
 func (e *Engine) Save(ctx context.Context, tokens []int32, w io.Writer) (saved int, err error) {
 	var pages []*model.CachePage
 	err = e.use(func() {
@@ -95,7 +95,8 @@ func (e *Engine) Save(ctx context.Context, tokens []int32, w io.Writer) (saved i
 }
 
 // Restore reads what Save wrote, so that prompts which begin like its tokens need not be computed there, and returns how
-// many tokens those are. What does not belong to this model, or was damaged, is an error and changes nothing.
+// many tokens those are. What does not belong to this model, or was damaged, is an error, and so is a cache that requests at
+// work fill; none of it is used then, though pages that were kept may have made room.
 func (e *Engine) Restore(ctx context.Context, r io.Reader) (restored int, err error) {
 	sum := sha256.New()
 	in := &summed{bufio.NewReaderSize(r, 1<<16), sum}

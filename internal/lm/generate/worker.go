@@ -40,11 +40,6 @@ func (w *Worker) Threads() int { return w.pool.Threads() }
 // and a panic of f is the caller's. Neither f nor a function of a Request may call Do, nor what waits for it: Close, Score,
 // Save, Restore.
 func (w *Worker) Do(f func(pool *par.Pool)) {
-	done := make(chan any, 1)
-	call := func() {
-		defer func() { done <- recover() }()
-		f(w.pool)
-	}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
@@ -54,7 +49,11 @@ func (w *Worker) Do(f func(pool *par.Pool)) {
 		f(w.pool)
 		return
 	}
-	w.calls = append(w.calls, call)
+	done := make(chan any, 1)
+	w.calls = append(w.calls, func() {
+		defer func() { done <- recover() }()
+		f(w.pool)
+	})
 	w.work.Signal()
 	w.mu.Unlock()
 	if failure := <-done; failure != nil {
@@ -72,6 +71,7 @@ func (w *Worker) Close() {
 	w.pool.Close()
 }
 
+// serve is the goroutine.
 func (w *Worker) serve() {
 	defer close(w.ended)
 	for {
