@@ -60,7 +60,7 @@ type Engine struct {
 
 	joins   int64       // so many
 	came    int64       // so many keys
-	level   int64       // served of the key whose prompt was read last
+	level   int64       // served of the key whose turn it was last, of those that have prompts to read
 	arrived []*Job      // not in a queue yet
 	ended   []*timeline // not told yet
 	at      []*timeline // of the step, in the order of the batch

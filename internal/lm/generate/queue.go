@@ -22,8 +22,8 @@ func (e *Engine) receive() {
 	e.inbox, e.poked = e.inbox[:0], false
 }
 
-// queueUp puts what arrived into the queues of their keys. A key that had nothing to read begins level with the one whose
-// prompt was read last: it neither pays for what it had while others waited for nothing, nor saves up what it did not need.
+// queueUp puts what arrived into the queues of their keys. A key that had nothing to read begins level with the one whose turn
+// it was last: it saves up nothing that it did not need.
 func (e *Engine) queueUp() {
 	for _, j := range e.arrived {
 		q := e.keys[j.req.Key]

@@ -125,7 +125,6 @@ func (e *Engine) planPrompts(answers int) int {
 		if t == nil {
 			break
 		}
-		e.level = max(e.level, t.key.served)
 		n := min(budget, t.pending())
 		if e.fit(t, t.cache.Len+n) {
 			t.rows = n
@@ -148,6 +147,7 @@ func (e *Engine) nextPrompt() *timeline {
 		if best == nil {
 			return nil
 		}
+		e.level = max(e.level, best.key.served)
 		lead := e.leader(best)
 		if lead == best {
 			return best

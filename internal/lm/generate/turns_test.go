@@ -123,6 +123,33 @@ func TestNobodySavesUp(t *testing.T) {
 	}
 }
 
+// TestTurnIsOfWhoWants: where the prompt of a key that was served much is read since another waits for it, it is the other's
+// turn, and who comes then begins level with that one.
+func TestTurnIsOfWhoWants(t *testing.T) {
+	e := load(t, stories(t), 1, op.CacheBF16)
+	e.speed.prompt = 1
+	ctx, cancel := context.WithCancel(t.Context())
+	common := randomTokens(e, 1, 300)
+	byHand(e, func(step func()) {
+		e.Submit(ctx, Request{Prompt: common, Max: 1, Key: "much"})
+		step()
+		e.keys["much"].served = 1e6
+		e.Submit(ctx, Request{Prompt: append(slices.Clone(common), 5), Max: 1, Key: "little"})
+		step()
+		step()
+		if e.active[1].lead != e.active[0] || e.active[0].cache.Len < 3*leastChunk {
+			t.Error("nobody waits for another: the test shows nothing")
+		}
+		e.Submit(ctx, Request{Prompt: randomTokens(e, 2, 300), Max: 1, Key: "new"})
+		step()
+		if n := e.keys["new"].served; n > 1000 {
+			t.Errorf("a new key begins with %d rows, beside one with %d", n, e.keys["little"].served)
+		}
+		cancel()
+		step()
+	})
+}
+
 // TestRoomIsShared: a key whose requests fill the cache makes way for another, as it does where they fill the places.
 func TestRoomIsShared(t *testing.T) {
 	base := load(t, stories(t), 1, op.CacheF32)
