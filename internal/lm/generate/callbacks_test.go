@@ -1,9 +1,11 @@
 package generate
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"retort/internal/compute/op"
@@ -46,6 +48,55 @@ func TestPanicOfARequest(t *testing.T) {
 			}
 			idle(t, e)
 		})
+	}
+}
+
+// TestScorePanics: what the function of Score panics with is its caller's, and the memory of the pass is given back.
+func TestScorePanics(t *testing.T) {
+	e := load(t, stories(t), 1, op.CacheBF16)
+	func() {
+		defer func() {
+			if v := recover(); v != "boom" {
+				t.Errorf("a panic of %v, want boom", v)
+			}
+		}()
+		e.Score(t.Context(), randomTokens(e, 1, 20), func(int, []float32) { panic("boom") })
+	}()
+	if e.run.Mark() != 0 {
+		t.Error("memory of the pass is not given back")
+	}
+	answer(t, e, Request{Prompt: []int32{1}, Max: 3})
+}
+
+// watched is a context that counts who watches it.
+type watched struct {
+	context.Context
+	done     chan struct{}
+	watchers atomic.Int32
+}
+
+func (w *watched) Done() <-chan struct{} { return w.done }
+
+func (w *watched) AfterFunc(func()) func() bool {
+	w.watchers.Add(1)
+	return func() bool { w.watchers.Add(-1); return true }
+}
+
+// TestAnsweredJobsLetGo: nothing of a request that was answered stays with its context, which may live long.
+func TestAnsweredJobsLetGo(t *testing.T) {
+	e := load(t, stories(t), 1, op.CacheBF16)
+	ctx := &watched{Context: t.Context(), done: make(chan struct{})}
+	j := e.Submit(ctx, Request{Prompt: []int32{1}, Max: 3, Token: func(int32) bool {
+		if n := ctx.watchers.Load(); n != 1 {
+			t.Errorf("%d watch the context of a request at work, want 1", n)
+		}
+		return true
+	}})
+	if _, err := j.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if n := ctx.watchers.Load(); n != 0 {
+		t.Errorf("%d watch the context of an answer", n)
 	}
 }
 
@@ -149,9 +200,15 @@ func TestForeseerWithoutBounds(t *testing.T) {
 			var job *Job
 			byHand(e, func(step func()) {
 				job = e.Submit(t.Context(), req)
-				for step(); len(e.active) > 0; step() {
-					for _, x := range e.at {
-						widest = max(widest, x.drafted)
+				for step(); len(e.active) > 0; {
+					n := len(e.active[0].tokens)
+					step()
+					d := e.at[0].drafted
+					if x := e.at[0]; x.active && (x.pending() != 1 || len(x.cache.Pages()) != pagesOf(x.cache.Len)) {
+						t.Errorf("at most %d: %d tokens are not computed, of %d in %d pages", most, x.pending(), x.cache.Len, len(x.cache.Pages()))
+					}
+					if widest = max(widest, d); n+d > e.Context() || most > 0 && n-len(req.Prompt)+d >= most {
+						t.Errorf("at most %d: a draft of %d behind %d tokens, of a context of %d", most, d, n, e.Context())
 					}
 				}
 			})

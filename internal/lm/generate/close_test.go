@@ -2,6 +2,7 @@ package generate
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -44,8 +45,14 @@ func TestSaveHoldsTheCache(t *testing.T) {
 	for e.Stats().Preempted == 0 {
 		time.Sleep(time.Millisecond)
 	}
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := e.Submit(ctx, Request{Prompt: randomTokens(e, 3, 100), Max: 3})
 	time.Sleep(30 * time.Millisecond)
-	if s := e.Stats(); s.Preempted > 2 || s.Waiting != 1 || s.Running != 0 {
+	cancel()
+	if _, err := gone.Wait(); !errors.Is(err, context.Canceled) {
+		t.Errorf("a request whose context ends while the engine sleeps: %v", err)
+	}
+	if s := e.Stats(); s.Preempted > 4 || s.Waiting != 1 || s.Running != 0 {
 		t.Errorf("%+v, want one that waits: it was tried again and again", s)
 	}
 	close(file.goOn)

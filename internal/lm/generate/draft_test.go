@@ -173,4 +173,9 @@ func TestSpeedLearns(t *testing.T) {
 	if stats.LongestMixed != 0 {
 		t.Error("no step had a prompt")
 	}
+	reader := &timeline{tokens: []int32{1, 2, 3, 4}, cache: &model.KVCache{}, rows: 3}
+	s.measure(append(at(1), reader), 7e6, &stats)
+	if stats.LongestMixed != 7e6 {
+		t.Errorf("three rows of a prompt beside an answer: the longest such step took %v, want 7ms", stats.LongestMixed)
+	}
 }

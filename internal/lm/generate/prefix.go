@@ -93,6 +93,7 @@ func (x *tree) insert(parent *node, tokens []int32, page *model.CachePage) *node
 		c := parent.children[i]
 		switch n := commonPrefix(c.tokens, tokens); {
 		case n == len(tokens): // it says no more than what is there
+			x.touch(parent.children[i : i+1])
 			return c
 		case n == len(c.tokens): // a part of what comes
 			x.remove(c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -29,7 +30,7 @@ func propertyTime(t *testing.T) time.Duration {
 }
 
 // TestAnyCrowd: whatever runs beside a request, whatever was computed before it, however many workers there are, however
-// small the cache is, it gets the tokens and the logits that it gets alone: a crowd of random requests that come at random
+// small the cache is, whoever is sent away for a while, it gets the tokens and the logits that it gets alone: a crowd of random requests that come at random
 // times, begin alike or not, are bound by masks or not, go away at any moment. Afterwards nothing is left of them.
 func TestAnyCrowd(t *testing.T) {
 	models := []*Engine{
@@ -155,8 +156,24 @@ func fingerprint(z []float32) uint64 {
 	return h
 }
 
+// disturb sends away who is at work and saves what is kept, now and then, until ctx ends.
+func (c *crowd) disturb(ctx context.Context) {
+	r := rand.New(rand.NewPCG(c.seed, 2))
+	for ctx.Err() == nil {
+		time.Sleep(time.Duration(r.IntN(5)) * time.Millisecond)
+		c.e.w.Do(func(*par.Pool) {
+			if n := len(c.e.active); n > 0 && r.IntN(2) == 0 {
+				c.e.preempt(c.e.active[r.IntN(n)])
+			}
+		})
+		c.e.Save(ctx, c.texts[r.IntN(len(c.texts))], io.Discard)
+	}
+}
+
 func (c *crowd) run(t *testing.T) {
-	var group sync.WaitGroup
+	ctx, calm := context.WithCancel(context.Background())
+	var others, group sync.WaitGroup
+	others.Go(func() { c.disturb(ctx) })
 	for i, m := range c.members {
 		group.Add(1)
 		go func() {
@@ -185,6 +202,8 @@ func (c *crowd) run(t *testing.T) {
 		}()
 	}
 	group.Wait()
+	calm()
+	others.Wait()
 	c.e.w.Do(func(*par.Pool) {
 		used := c.e.pages.Capacity() - c.e.pages.Free()
 		if len(c.e.active) > 0 || len(c.e.keys) > 0 || used != len(c.e.tree.all) || c.e.tree.idle() != used {

@@ -184,7 +184,7 @@ func (e *Engine) takeOut(t *timeline) {
 	i := slices.Index(e.active, t)
 	e.active = slices.Delete(e.active, i, i+1)
 	t.key.running--
-	t.active, t.rows = false, 0
+	t.active = false
 	e.free(t)
 }
 

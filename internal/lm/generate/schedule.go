@@ -153,7 +153,7 @@ func (e *Engine) nextPrompt() *timeline {
 			return best
 		}
 		best.skipped = true
-		if lead.rows == 0 && !lead.skipped {
+		if lead.rows == 0 {
 			return lead
 		}
 	}

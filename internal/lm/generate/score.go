@@ -47,7 +47,6 @@ func (e *Engine) Score(ctx context.Context, tokens []int32, each func(row int, l
 		if err != nil {
 			return err
 		}
-		cache.Len = hi
 	}
 	return nil
 }

@@ -131,7 +131,6 @@ func (e *Engine) free(t *timeline) {
 	if at := len(t.nodes) * op.Page; t.cache.Len > at {
 		e.tree.insert(t.last(), t.tokens[at:t.cache.Len], t.cache.Pages()[len(t.nodes)])
 	}
-	e.tree.touch(t.nodes)
 	t.cache.Truncate(0)
 	t.nodes, t.lead = t.nodes[:0], nil
 }

@@ -199,6 +199,63 @@ func TestNoMoreThanFit(t *testing.T) {
 	idle(t, e)
 }
 
+// TestWhatIsReusedIsNotFree: the pages that one who waits will use are no room for its others.
+func TestWhatIsReusedIsNotFree(t *testing.T) {
+	base := load(t, stories(t), 1, op.CacheF32)
+	e := newEngine(t, base.w, base.Model, tight(base, 5))
+	kept := randomTokens(e, 1, 128)
+	next(t, e, kept) // two pages
+	var jobs []*Job
+	byHand(e, func(step func()) {
+		jobs = append(jobs, e.Submit(t.Context(), Request{Prompt: randomTokens(e, 2, 120), Max: 40, Plain: true})) // two, and then three
+		step()
+		jobs = append(jobs, e.Submit(t.Context(), Request{Prompt: append(slices.Clone(kept), 5, 6), Max: 2})) // the two that are kept and one
+		step()
+		if len(e.active) != 1 {
+			t.Error("one joins for whom there is no room once those at work go on")
+		}
+	})
+	for i, j := range jobs {
+		if res, err := j.Wait(); err != nil || res.Preempted > 0 {
+			t.Errorf("request %d: %v, it made way %d times", i, err, res.Preempted)
+		}
+	}
+	idle(t, e)
+}
+
+// TestAskingAgainIsFree: a key that waits does not lose its turn by asking for more.
+func TestAskingAgainIsFree(t *testing.T) {
+	base := load(t, stories(t), 1, op.CacheBF16)
+	e := newEngine(t, base.w, base.Model, Options{Cache: op.CacheBF16, Slots: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	byHand(e, func(one func()) {
+		step := func() {
+			e.speed.prompt = 1
+			one()
+		}
+		reads := e.Submit(ctx, Request{Prompt: randomTokens(e, 1, 200), Max: 1, Key: "reads"})
+		waits := e.Submit(ctx, Request{Prompt: randomTokens(e, 2, 20), Max: 1, Key: "waits"})
+		for range 3 {
+			step()
+		}
+		e.Submit(ctx, Request{Prompt: randomTokens(e, 3, 400), Max: 1, Key: "later"})
+		for range 3 {
+			step()
+		}
+		e.Submit(ctx, Request{Prompt: randomTokens(e, 4, 20), Max: 1, Key: "waits"})
+		for !ended(reads) {
+			step()
+		}
+		step()
+		step()
+		if !ended(waits) {
+			t.Error("a key that asked again comes behind one that came later")
+		}
+		cancel()
+		step()
+	})
+}
+
 // TestFollowersCountOnce: what a request will have from the one that it follows needs no room of its own.
 func TestFollowersCountOnce(t *testing.T) {
 	base := load(t, stories(t), 1, op.CacheF32)
@@ -257,3 +314,159 @@ func TestWhoWaitsIsSmall(t *testing.T) {
 		step()
 	})
 }
+
+// TestWhoMadeWayIsFirst: one that made way comes back before those of its key that have not begun.
+func TestWhoMadeWayIsFirst(t *testing.T) {
+	base := load(t, stories(t), 1, op.CacheBF16)
+	e := newEngine(t, base.w, base.Model, Options{Cache: op.CacheBF16, Slots: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	byHand(e, func(step func()) {
+		for i := range 3 {
+			e.Submit(ctx, Request{Prompt: randomTokens(e, uint64(i), 20)})
+		}
+		step()
+		x := e.active[0]
+		e.preempt(x)
+		step()
+		if e.active[0] != x {
+			t.Error("another came in its place")
+		}
+		cancel()
+		step()
+	})
+	idle(t, e)
+}
+
+// TestNoPageForTheCopy: one that begins like a page which another is filling, and for whose copy there is no page, does not
+// wait for what is computed already.
+func TestNoPageForTheCopy(t *testing.T) {
+	base := load(t, stories(t), 1, op.CacheF32)
+	e := newEngine(t, base.w, base.Model, tight(base, 2))
+	common := randomTokens(e, 1, 120)
+	var jobs []*Job
+	byHand(e, func(step func()) {
+		e.speed.prompt = 0.4 / 64 // 64 tokens alone
+		jobs = append(jobs, e.Submit(t.Context(), Request{Prompt: common, Max: 2}))
+		e.speed.prompt = 1
+		for range 3 {
+			step()
+		}
+		e.room(e.active[0], 128)
+		jobs = append(jobs, e.Submit(t.Context(), Request{Prompt: append(slices.Clone(common[:40]), 5, 6), Max: 2}))
+		e.w.mu.Lock()
+		e.receive()
+		e.w.mu.Unlock()
+		e.queueUp()
+		x := e.keys[""].waiting[0]
+		e.keys[""].waiting = nil
+		e.join(x) // room or not
+		if n := e.active[0].cache.Len; n < 40 || n > 64 || x.cache.Len != 0 {
+			t.Errorf("%d tokens are computed, %d taken over: the test shows nothing", n, x.cache.Len)
+		}
+		if e.leader(x) != x {
+			t.Error("it waits for the other")
+		}
+	})
+	for i, j := range jobs {
+		if _, err := j.Wait(); err != nil {
+			t.Errorf("request %d: %v", i, err)
+		}
+	}
+	idle(t, e)
+}
+
+// TestWhoIsGoneHearsAtOnce: a request that was cancelled is told before the step computes for the others.
+func TestWhoIsGoneHearsAtOnce(t *testing.T) {
+	e := load(t, stories(t), 1, op.CacheBF16)
+	ctx, cancel := context.WithCancel(t.Context())
+	byHand(e, func(step func()) {
+		gone := e.Submit(ctx, Request{Prompt: randomTokens(e, 1, 20)})
+		told := false
+		other := e.Submit(t.Context(), Request{Prompt: randomTokens(e, 2, 20), Max: 9, Token: func(int32) bool { told = ended(gone); return true }})
+		step()
+		cancel()
+		step()
+		if !told {
+			t.Error("it waits for the step's end")
+		}
+		for !ended(other) {
+			step()
+		}
+	})
+}
+
+// TestNoDraftsBesidePrompts: a step that reads a prompt computes one row for each answer.
+func TestNoDraftsBesidePrompts(t *testing.T) {
+	e := load(t, stories(t), 1, op.CacheBF16)
+	for n := range e.speed.rows {
+		e.speed.rows[n] = 1e-6
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	byHand(e, func(step func()) {
+		e.Submit(ctx, Request{Prompt: randomTokens(e, 1, 20), Mask: &script{ids: randomTokens(e, 2, 300)}})
+		step()
+		step()
+		if e.at[0].drafted == 0 {
+			t.Error("nothing is drafted alone: the test shows nothing")
+		}
+		e.Submit(ctx, Request{Prompt: randomTokens(e, 3, 300)})
+		for range 3 {
+			e.speed.prompt = 1
+			step()
+			if len(e.at) != 2 || e.at[0].rows != 1 {
+				t.Errorf("%d rows of an answer beside a prompt, want 1", e.at[0].rows)
+			}
+		}
+		cancel()
+		step()
+	})
+}
+
+// TestDraftsTakeNoRoom: a draft drops nothing that is kept for later prompts, and has no page once its tokens were not chosen.
+func TestDraftsTakeNoRoom(t *testing.T) {
+	base := load(t, stories(t), 1, op.CacheF32)
+	for _, pages := range []int{2, 3} {
+		e := newEngine(t, base.w, base.Model, tight(base, pages))
+		for n := range e.speed.rows {
+			e.speed.rows[n] = 1e-6
+		}
+		next(t, e, randomTokens(e, 1, 30)) // a page that is kept
+		ctx, cancel := context.WithCancel(t.Context())
+		wrong := make([]int32, 16)
+		crossed := 0
+		byHand(e, func(step func()) {
+			e.Submit(ctx, Request{Prompt: randomTokens(e, 2, 55), Mask: &wanderer{words: randomTokens(e, 3, 20), wrong: wrong}})
+			for step(); e.active[0].cache.Len < 60; step() {
+				x := e.active[0]
+				if len(x.cache.Pages()) != 1 || e.stats.Evicted > 0 {
+					t.Errorf("%d pages, %d tokens: %d pages, %d evicted", pages, x.cache.Len, len(x.cache.Pages()), e.stats.Evicted)
+				}
+				if x.cache.Len+x.drafted > op.Page {
+					crossed++
+				}
+			}
+			cancel()
+			step()
+		})
+		if pages == 2 && crossed > 0 || pages == 3 && crossed == 0 {
+			t.Errorf("%d pages: %d drafts reached into the next page", pages, crossed)
+		}
+		idle(t, e)
+	}
+}
+
+// wanderer says words and foresees others.
+type wanderer struct {
+	words, wrong []int32
+	at           int
+}
+
+func (w *wanderer) Mask(dst []uint64) error {
+	id := w.words[w.at]
+	dst[id>>6] |= 1 << (id & 63)
+	return nil
+}
+
+func (w *wanderer) Accept(int) error { w.at++; return nil }
+
+func (w *wanderer) Foresee(dst []int32, most int) []int32 { return append(dst, w.wrong[:most]...) }
