@@ -25,8 +25,9 @@ import (
 // Options of an Engine. The zero value is a usable one.
 type Options struct {
 	Cache      op.CacheType // how keys and values are kept; a model in float32 keeps them so in any case
-	CacheBytes int64        // of the keys and values of all requests together; 0 is room for four requests of Context tokens, in at most 2 GiB
+	CacheBytes int64        // of the keys and values of all requests together; 0 is room for Requests of Context tokens, in at most 2 GiB
 	Context    int          // positions of a request at most, see Engine.Context; 0 is the model's own
+	Requests   int          // that have room at a time, where CacheBytes is 0; 0 is defaultRequests
 	Slots      int          // requests that are computed at a time; 0 is defaultSlots
 	ID         string       // names the weights, for Save and Restore
 }

@@ -29,8 +29,11 @@ func (s *speed) chunk(mixed bool) int {
 	if mixed {
 		budget = mixedTime
 	}
-	if s.prompt == 0 {
+	switch {
+	case s.prompt == 0 && mixed:
 		return 2 * leastChunk
+	case s.prompt == 0:
+		return 8 * leastChunk
 	}
 	n := int(min(float32(budget.Seconds())/s.prompt, mostChunk)) / leastChunk * leastChunk
 	return max(n, leastChunk)
