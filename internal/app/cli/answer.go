@@ -77,7 +77,7 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 	}
 	a, err := m.Start(ctx, r)
 	if err != nil {
-		return o.explain(err, m)
+		return explain(err, m)
 	}
 	out := o.display(w)
 	for e := range a.Events() {
@@ -86,11 +86,11 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 		}
 	}
 	res, err := a.Wait()
-	if kept := o.keep(ctx, m, a, res); kept != nil {
+	if kept := o.keep(ctx, m, slices.Concat(a.Prompt(), res.Tokens)); kept != nil {
 		return errors.Join(kept, err)
 	}
 	if err != nil && (!errors.Is(err, context.Canceled) || o.bound != nil) {
-		return o.explain(err, m)
+		return explain(err, m)
 	}
 	if o.json {
 		return errors.Join(json.NewEncoder(w).Encode(summary(res)), err)
@@ -100,29 +100,29 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 	}
 	err = errors.Join(out.end(), err)
 	if res.Finish == session.FinishLength {
-		sayNote(note, "%s", o.cut(res))
+		sayNote(note, "%s", whyCut(res, m))
 	}
 	return err
 }
 
-// keep saves what was computed for a, if that is wanted, however it ended.
-func (o *runOptions) keep(ctx context.Context, m *opened, a *session.Answer, res session.Result) error {
-	if o.promptCache == "" {
+// keep saves what was computed of tokens, if that is wanted.
+func (o *runOptions) keep(ctx context.Context, m *opened, tokens []int32) error {
+	if o.promptCache == "" || len(tokens) == 0 {
 		return nil
 	}
-	return m.SavePrompt(context.WithoutCancel(ctx), o.promptCache, slices.Concat(a.Prompt(), res.Tokens))
+	return m.SavePrompt(context.WithoutCancel(ctx), o.promptCache, tokens)
 }
 
-// cut says why an answer is not whole, and what makes room.
-func (o *runOptions) cut(res session.Result) string {
+// whyCut says why an answer is not whole, and what makes room.
+func whyCut(res session.Result, m *opened) string {
 	if res.Full {
-		return fmt.Sprintf("the answer was cut: the context of %d tokens is full, and --ctx makes room", o.ctx)
+		return fmt.Sprintf("the answer was cut: the context of %d tokens is full, and --ctx makes room", m.Limit())
 	}
 	return fmt.Sprintf("the answer was cut at %d tokens, as -n says", len(res.Tokens))
 }
 
 // explain says in a user's words why there is no answer, and what helps.
-func (o *runOptions) explain(err error, m *opened) error {
+func explain(err error, m *opened) error {
 	var cut *session.CutError
 	var full *generate.ContextError
 	switch {
@@ -133,7 +133,7 @@ func (o *runOptions) explain(err error, m *opened) error {
 		if !cut.Full {
 			return withHint(err, "-n above %d makes room; without -n the answer ends where the schema does", cut.Tokens)
 		}
-		return withHint(err, "the context of %d tokens is full: --ctx makes room", o.ctx)
+		return withHint(err, "the context of %d tokens is full: --ctx makes room", m.Limit())
 	case errors.As(err, &full):
 		err = fmt.Errorf("the prompt has %d tokens, the context holds %d", full.Tokens, full.Limit)
 		if full.Tokens >= m.Context {

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,55 @@ func TestDecodeRate(t *testing.T) {
 		if got := summary(res).DecodeTPS; got != c.want {
 			t.Errorf("%d tokens in %d steps of half a second: %g tokens/s, want %g", c.tokens, c.steps, got, c.want)
 		}
+	}
+}
+
+// A speed of reading counts what was read, and not what was computed before.
+func TestReadingRate(t *testing.T) {
+	res := session.Result{Usage: session.Usage{Prompt: 10, Cached: 6}, Timing: session.Timing{Prefill: 500 * time.Millisecond}}
+	if got := summary(res).PrefillTPS; got != 8 {
+		t.Errorf("%g tokens/s, want 8", got)
+	}
+}
+
+// The answer's first line begins anew behind the thinking.
+func TestDisplayWraps(t *testing.T) {
+	t.Setenv("NO_COLOR", "1")
+	var b strings.Builder
+	d := &display{w: &b, terminal: true, wrap: wrapper{width: 10}}
+	d.show("aaaa bbbb cccc", "")
+	d.show("", "dddd eeee ffff")
+	if want := "Thinking…\naaaa bbbb \ncccc\nThought for 0 s\n\ndddd eeee \nffff"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+// What a model is opened with is what the flags say.
+func TestOpenOptions(t *testing.T) {
+	if _, err := (&modelOptions{threads: 1, cache: "f8"}).open(context.Background(), writeScripted(t)["MARKED"], session.Options{}); err == nil || !strings.Contains(err.Error(), `"f8"`) {
+		t.Errorf("cache type f8: error %v", err)
+	}
+}
+
+// What was read is kept when the user has stopped the answer.
+func TestKeepInterrupted(t *testing.T) {
+	o := runOptions{modelOptions: modelOptions{threads: 1, cache: "f32"}, promptCache: filepath.Join(t.TempDir(), "kept")}
+	m, err := o.open(context.Background(), writeScripted(t)["MARKED"], session.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	tokens := m.Encode(strings.Repeat("hello ", 20))
+	if _, err := m.Ask(context.Background(), session.Request{Tokens: tokens}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := o.keep(ctx, m, tokens); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.LoadPrompt(context.Background(), o.promptCache); n < len(tokens)-1 || err != nil {
+		t.Errorf("%d tokens of %d are kept, %v", n, len(tokens), err)
 	}
 }
 
@@ -59,6 +110,10 @@ func TestSetParameter(t *testing.T) {
 	if s := o.sampler; s.Temperature != 0.5 || s.TopK != 7 || s.TopP != 0.9 || s.MinP != 0.1 || s.RepeatPenalty != 1.1 || s.Seed != 3 || o.max != 12 {
 		t.Errorf("options are %+v, n %d", s, o.max)
 	}
+	zero := runOptions{}
+	if err := zero.setParameter("top_p", "0"); err != nil || zero.sampler.TopP == 0 { // 0 would be no limit
+		t.Errorf("top_p 0: %+v, %v", zero.sampler, err)
+	}
 	for _, c := range []struct{ name, value, want string }{
 		{"temp", "hot", `temp is "hot", want a number`}, {"temp", "-1", "temperature is -1, want 0 to 100"}, {"top_p", "2", "top-p is 2"},
 		{"n", "-1", "n is -1, want 0 or more"}, {"speed", "1", `no parameter "speed"`}, {"", "", `no parameter ""`},
@@ -69,5 +124,53 @@ func TestSetParameter(t *testing.T) {
 	}
 	if o.sampler.Temperature != 0.5 || o.max != 12 {
 		t.Errorf("a refused value changed the options to %+v, n %d", o.sampler, o.max)
+	}
+}
+
+// The value of --think may be a word of its own, where it is one of its words.
+func TestJoinThink(t *testing.T) {
+	for _, c := range [][2]string{
+		{"run m --think off hello", "run m --think=off hello"},
+		{"run --think m hello", "run --think m hello"},
+		{"run m hello --think", "run m hello --think"},
+		{"run --think=low m off", "run --think=low m off"},
+		{"run --think high m --think on", "run --think=high m --think=on"},
+		{"run m -- --think off", "run m -- --think off"},
+		{"", ""},
+	} {
+		if got := strings.Join(joinThink(strings.Fields(c[0])), " "); got != c[1] {
+			t.Errorf("%q is %q, want %q", c[0], got, c[1])
+		}
+	}
+}
+
+// An answer that was interrupted is printed as far as it came; a part of what a schema wants is not.
+func TestInterruptedAnswer(t *testing.T) {
+	bound, err := readSchema(`{"const": "yes"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	file := writeScripted(t)["MARKED"]
+	for name, c := range map[string]struct {
+		o    runOptions
+		want string
+	}{
+		"text":   {runOptions{}, "\n"},
+		"json":   {runOptions{json: true}, `{"text":"","reasoning":"","tokens":[],"prompt_tokens":20,"finish_reason":"interrupted",`},
+		"schema": {runOptions{bound: bound}, ""},
+	} {
+		c.o.modelOptions = modelOptions{threads: 1, cache: "f32"}
+		m, err := c.o.open(context.Background(), file, session.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out, note strings.Builder
+		err = c.o.runOnce(ctx, m, "", &out, &note)
+		m.close()
+		if status(err) != exitInterrupted || !strings.HasPrefix(out.String(), c.want) || c.want == "" && out.Len() > 0 || note.Len() > 0 {
+			t.Errorf("%s: %q, note %q, error %v; want %q", name, out.String(), note.String(), err, c.want)
+		}
 	}
 }

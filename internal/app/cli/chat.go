@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -20,26 +21,32 @@ import (
 // chatSession is a conversation at a terminal. The engine keeps the keys and values of what was said, so that a turn
 // computes only what is new.
 type chatSession struct {
-	o     *runOptions
-	model *opened
-	name  string
-	held  int            // tokens of the conversation
-	msgs  []chat.Message // without the system message
-	edit  *editor
-	in    *os.File
-	out   *os.File
+	o      *runOptions
+	model  *opened
+	name   string
+	tokens []int32        // of the conversation
+	msgs   []chat.Message // without the system message
+	edit   *editor
+	in     *os.File
+	out    *os.File
 }
 
-// talk chats with the user until /bye, Ctrl-D or Ctrl-C twice.
+// talk chats with the user, and keeps what was said if that is wanted.
 func (o *runOptions) talk(ctx context.Context, m *opened, name string, in, out *os.File) error {
 	if _, err := m.Chat(); err != nil {
-		return o.explain(err, m)
+		return explain(err, m)
 	}
+	s := &chatSession{o: o, model: m, name: name, edit: newEditor(in, out), in: in, out: out}
+	err := s.loop(ctx)
+	return errors.Join(err, o.keep(ctx, m, s.tokens))
+}
+
+// loop takes turns until /bye, Ctrl-D or Ctrl-C twice.
+func (s *chatSession) loop(ctx context.Context) error {
 	// Ctrl-C stops an answer and not the program, so only what ends programs ends this one.
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	s := &chatSession{o: o, model: m, name: name, edit: newEditor(in, out), in: in, out: out}
-	fmt.Fprintf(out, "%s, context of %d tokens. %s\n", clean(name), o.ctx, dim(`/? for help, Ctrl-D to end`))
+	fmt.Fprintf(s.out, "%s, context of %d tokens. %s\n", clean(s.name), s.model.Limit(), dim(`/? for help, Ctrl-D to end`))
 	for warned := false; ; {
 		line, err := s.read(ctx)
 		switch {
@@ -48,7 +55,7 @@ func (o *runOptions) talk(ctx context.Context, m *opened, name string, in, out *
 				return nil
 			}
 			warned = true
-			fmt.Fprintln(out, "Ctrl-C again, Ctrl-D or /bye ends the chat")
+			fmt.Fprintln(s.out, "Ctrl-C again, Ctrl-D or /bye ends the chat")
 			continue
 		case errors.Is(err, errInterrupt):
 			continue
@@ -60,7 +67,7 @@ func (o *runOptions) talk(ctx context.Context, m *opened, name string, in, out *
 		warned = false
 		bye, err := s.obey(ctx, line)
 		if err != nil {
-			printError(out, err)
+			printError(s.out, err)
 		}
 		if bye || ctx.Err() != nil {
 			return ctx.Err()
@@ -154,11 +161,8 @@ func (s *chatSession) turn(ctx context.Context, text string) error {
 	}
 	out.end()
 	res, err := a.Wait()
-	if err := s.o.keep(ctx, s.model, a, res); err != nil {
-		return err
-	}
+	s.tokens = slices.Concat(a.Prompt(), res.Tokens)
 	s.o.sampler.Seed++
-	s.held = res.Usage.Prompt + max(len(res.Tokens)-1, 0)
 	var cut *session.CutError
 	if err != nil && res.Finish != session.FinishInterrupted && !errors.As(err, &cut) {
 		return s.explain(err)
@@ -176,7 +180,7 @@ func (s *chatSession) sayEnd(res session.Result, err error) {
 	case res.Finish == session.FinishInterrupted:
 		fmt.Fprintln(s.out, dim("stopped"))
 	case res.Full:
-		fmt.Fprintln(s.out, dim(fmt.Sprintf("the context of %d tokens is full: /clear begins anew, --ctx makes room", s.o.ctx)))
+		fmt.Fprintln(s.out, dim(fmt.Sprintf("the context of %d tokens is full: /clear begins anew, --ctx makes room", s.model.Limit())))
 	case res.Finish == session.FinishLength:
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("cut at %d tokens", s.o.max)))
 	}
@@ -186,7 +190,7 @@ func (s *chatSession) sayEnd(res session.Result, err error) {
 	if s.o.verbose {
 		r := summary(res)
 		fmt.Fprintln(s.out, dim(fmt.Sprintf("prompt %d tokens, %d of them computed before, %.1f tokens/s; answer %d tokens, %.1f tokens/s; context %d of %d",
-			r.PromptTokens, r.CachedTokens, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, s.held, s.o.ctx)))
+			r.PromptTokens, r.CachedTokens, r.PrefillTPS, len(r.Tokens), r.DecodeTPS, len(s.tokens), s.model.Limit())))
 	}
 }
 
@@ -206,5 +210,5 @@ func (s *chatSession) explain(err error) error {
 		return withHint(fmt.Errorf("the conversation would have %d tokens, the context holds %d", over.Tokens, over.Limit),
 			"/clear begins anew; retort run --ctx %d or more makes room", over.Tokens)
 	}
-	return s.o.explain(err, s.model)
+	return explain(err, s.model)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -263,9 +264,10 @@ func TestChatWraps(t *testing.T) {
 	}
 }
 
-// A schema binds every answer of a chat, and a context beyond the model's own is said.
+// A schema binds every answer of a chat, a context beyond the model's own is said, and what was said is kept.
 func TestChatSchema(t *testing.T) {
-	x := startTerminal(t, nil, "run", writeScripted(t)["SEVEN"], "--temp", "0", "--schema", `{"const": "yes"}`, "--ctx", "600")
+	kept := filepath.Join(t.TempDir(), "kept")
+	x := startTerminal(t, nil, "run", writeScripted(t)["SEVEN"], "--temp", "0", "--schema", `{"const": "yes"}`, "--ctx", "600", "--prompt-cache", kept)
 	x.expect("note: --ctx is 600, the model was made for 512 tokens")
 	x.expect(">>> ")
 	x.send("hello\r")
@@ -280,6 +282,37 @@ func TestChatSchema(t *testing.T) {
 	x.expect("top_p is 0")
 	x.send("/show\r")
 	x.expect("top_p 0,")
+	x.send("/bye\r")
+	x.exit(exitDone)
+	if _, err := os.Stat(kept); err != nil {
+		t.Errorf("the chat is not kept: %v", err)
+	}
+}
+
+// At a terminal a prompt waits for no more text.
+func TestPromptAtTerminal(t *testing.T) {
+	x := startTerminal(t, nil, "run", writeScripted(t)["MARKED"], "hello", "--temp", "0")
+	x.expect("Hiyou")
+	x.exit(exitDone)
+}
+
+// The system message is what the model reads, and every answer has a seed of its own.
+func TestChatSettings(t *testing.T) {
+	x := startTerminal(t, nil, "run", writeScripted(t)["MARKED"], "--temp", "0", "--seed", "5", "--verbose")
+	x.expect(">>> ")
+	x.send("hello\r")
+	x.expect("prompt 25 tokens")
+	x.expect(">>> ")
+	x.send("/clear\r")
+	x.expect("conversation cleared")
+	x.send("/set system Be brief.\r")
+	x.expect("system message set")
+	x.send("hello\r")
+	x.expect("prompt 44 tokens")
+	x.expect(">>> ")
+	x.send("/show\r")
+	x.expect("seed 7,")
+	x.expect("of 512 tokens of context")
 	x.send("/bye\r")
 	x.exit(exitDone)
 }

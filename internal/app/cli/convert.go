@@ -8,16 +8,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"retort/internal/format/tokenizer"
 	"retort/internal/format/weights"
 	"retort/internal/lm/convert"
 )
 
-// vocabularyName is the vocabulary in a folder without a certain tokenizer.json.
-const vocabularyName = tokenizer.GGUFName
-
 type convertOptions struct {
 	mixture string
+	adapter string
 	threads int
 }
 
@@ -28,13 +25,14 @@ func newConvert() *cobra.Command {
 		Long: "Write the model SRC in the form of DST's name: a name that ends in .gguf is a GGUF file, every other one a folder with config.json, safetensors and tokenizer.json, " +
 			"in which quantized tensors are decoded. Without --type a GGUF file keeps the types of SRC; a folder has one for all its tensors, norms too: " +
 			"f32 or f16 where most of SRC is stored so, else bf16.",
-		Example: "retort convert ./Qwen2.5-0.5B qwen.gguf --type q8_0\nretort convert student.gguf ./student",
+		Example: "retort convert ./Qwen2.5-0.5B qwen.gguf --type q8_0\nretort convert student.gguf ./student\nretort convert base.gguf merged.gguf --adapter ./adapter",
 		Args:    arguments(2, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().StringVar(&o.mixture, "type", "", "how to store the matrices; in a folder f32, f16 or bf16, of all tensors")
+	cmd.Flags().StringVar(&o.adapter, "adapter", "", "a PEFT adapter's folder, merged into the matrices")
 	threadsFlag(cmd, &o.threads)
 	return cmd
 }
@@ -61,5 +59,5 @@ func (o *convertOptions) run(ctx context.Context, name, dst string, w, progress 
 	if err != nil {
 		return err
 	}
-	return rewrite(ctx, write, src, dst, mix, o.threads, w, progress)
+	return rewrite(ctx, write, src, dst, convert.Options{Mixture: mix, Adapter: o.adapter}, o.threads, w, progress)
 }

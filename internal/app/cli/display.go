@@ -79,7 +79,6 @@ func (d *display) think(text string) {
 		d.since = time.Now()
 		if !d.hide {
 			d.write(dim("Thinking…") + "\n")
-			d.wrap.begin()
 		}
 	}
 	if d.hide {

@@ -57,7 +57,7 @@ func (o *quantizeOptions) run(ctx context.Context, name, dst string, w, progress
 	if err != nil {
 		return err
 	}
-	return rewrite(ctx, convert.ToGGUF, src, dst, mix, o.threads, w, progress)
+	return rewrite(ctx, convert.ToGGUF, src, dst, convert.Options{Mixture: mix}, o.threads, w, progress)
 }
 
 // findMixture finds the mixture that --type names.
@@ -73,18 +73,19 @@ func findMixture(name string) (weights.Mixture, error) {
 }
 
 // rewrite writes the model src to dst by write, with progress and notes, and compares the two.
-func rewrite(ctx context.Context, write func(context.Context, string, string, convert.Options) error, src, dst string, mix weights.Mixture, threads int, w, progress io.Writer) error {
+func rewrite(ctx context.Context, write func(context.Context, string, string, convert.Options) error, src, dst string, o convert.Options, threads int, w, progress io.Writer) error {
 	pool := par.New(threads)
 	defer pool.Close()
 	bar := newProgress(progress)
 	bar.bytes = true
 	defer bar.done()
-	err := write(ctx, src, dst, convert.Options{Mixture: mix, Pool: pool,
-		Progress: func(done, total int64, name string) { bar.set("write", int(done), int(total), name) },
-		Twice: func(bytes int64) {
-			bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(bytes)))
-		},
-		Note: func(text string) { bar.say("note: " + text) }})
+	o.Pool = pool
+	o.Progress = func(done, total int64, name string) { bar.set("write", int(done), int(total), name) }
+	o.Twice = func(bytes int64) {
+		bar.say(fmt.Sprintf("note: %s of the source are quantized already; rounding twice costs quality", byteText(bytes)))
+	}
+	o.Note = func(text string) { bar.say("note: " + text) }
+	err := write(ctx, src, dst, o)
 	if errors.Is(err, convert.ErrSame) {
 		return usagef("DST %s is SRC itself", dst)
 	}

@@ -80,9 +80,6 @@ var thinkWords = []string{"on", "off", "low", "medium", "high"}
 // joinThink lets the value of --think stand as a word of its own, which the flag's library knows for no flag that may
 // stand alone.
 func joinThink(args []string) []string {
-	if len(args) == 0 || args[0] != "run" {
-		return args
-	}
 	var out []string
 	for i := 0; i < len(args); i++ {
 		if args[i] == "--" {

@@ -31,7 +31,7 @@ func (s *chatSession) command(line string) (bye bool, err error) {
 	case "/?", "/help":
 		fmt.Fprintln(s.out, chatHelp)
 	case "/clear":
-		s.msgs = nil
+		s.msgs, s.tokens = nil, nil
 		fmt.Fprintln(s.out, dim("conversation cleared"))
 	case "/show":
 		return false, s.show()
@@ -127,6 +127,6 @@ func (s *chatSession) show() error {
 	if s.o.system != "" {
 		fmt.Fprintf(s.out, "system message: %s\n", clean(s.o.system))
 	}
-	_, err := fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), s.held, s.o.ctx)
+	_, err := fmt.Fprintf(s.out, "%d messages, %d of %d tokens of context\n", len(s.msgs), len(s.tokens), s.model.Limit())
 	return err
 }

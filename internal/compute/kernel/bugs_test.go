@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"retort/internal/numtest"
 )
 
 // TestCallersBugs: sizes that would read or write beside what they are given panic with the kernel's name, also where a
@@ -18,8 +20,8 @@ func TestCallersBugs(t *testing.T) {
 		"MatMulInt8: columns":  func() { MatMulInt8(PanelQ8_0, f, 3, x, 0, 2, w, 4) },
 		"MatMulInt8: rows":     func() { MatMulInt8(PanelQ8_0, f, 16, x, 0, 3, w, 4) },
 		"MatMulInt8: order":    func() { MatMulInt8(PanelQ8_0, f, 16, x, 2, 1, w, 4) },
-		"DecodeTile: from":     func() { PanelQ4_K.DecodeTile(f, 512, k, 2, 128, 512, f) },
-		"DecodeTile: to":       func() { PanelQ4_K.DecodeTile(f, 512, k, 2, 0, 384, f) },
+		"DecodeTile: from":     func() { PanelQ4_K.DecodeTile(f, 512, k, 2, 128, 512, make([]float32, 8192)) },
+		"DecodeTile: to":       func() { PanelQ4_K.DecodeTile(f, 512, k, 2, 0, 384, make([]float32, 8192)) },
 		"DecodeTile: rows":     func() { PanelQ4_K.DecodeTile(make([]float32, 17*256), 256, k, 17, 0, 256, f) },
 		"GemmF32: overlapping": func() { GemmF32(f, 3, f, 4, f, 2, 4, 4, false) },
 		"GemmBF16: odd stride": func() { GemmBF16(f, 4, h, 5, h, 2, 4, 4, false) },
@@ -39,6 +41,10 @@ func TestCallersBugs(t *testing.T) {
 
 // TestQuantizeInt8Tiny: blocks below the least number that has a scale are zero, those from it on are not.
 func TestQuantizeInt8Tiny(t *testing.T) {
+	numtest.EachImpl(t, quantizeTiny)
+}
+
+func quantizeTiny(t *testing.T) {
 	for _, c := range []struct {
 		most float32
 		code int8

@@ -196,6 +196,55 @@ func TestCacheIsTheSameFunction(t *testing.T) {
 	}
 }
 
+// TestLatentUpChanged: what was written to the up-projection counts in the absorbed form.
+func TestLatentUpChanged(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 21))
+	s := Latent{Heads: 2, Nope: 4, Rope: 2, Value: 3, Rank: 5, Scale: 0.3}
+	w := dense(rng, 2*7, 5)
+	up := NewLatentUp(w, s)
+	q, c, kr := x(rng, 3, 12), x(rng, 3, 5), x(rng, 3, 2)
+	attend := func(up *LatentUp) []float32 {
+		b := rows(3)
+		b.Seqs[0].Cache = oneCache{newKV(CacheF32, 3, KV{Heads: 1, Key: 7, Value: 5})}
+		return LatentAttention(newPass(t, b), 0, q, c, kr, up).Data
+	}
+	before := attend(up)
+	for i := range w.Data {
+		w.Data[i] = -w.Data[i] / 2
+	}
+	w.Changed()
+	up.Changed()
+	if got := attend(up); differs(got, attend(NewLatentUp(w, s))) >= 0 || differs(got, before) < 0 {
+		t.Error("the panels are those of the former values")
+	}
+}
+
+// TestAttendingAllocatesNothing, once buffers are there: decoding, a prompt and a speculative check as one batch.
+func TestAttendingAllocatesNothing(t *testing.T) {
+	for _, a := range []attending{grouped(14, 2, 16, 32), latent(16)} {
+		for _, kind := range allCacheTypes {
+			p, b := newPass(t, nil), rows(1, 100, 5, 1)
+			for i := range b.Seqs {
+				b.Seqs[i].Cache = oneCache{newKV(kind, 100, a.shape)}
+			}
+			p.Batch = b
+			var in []*tensor.Tensor
+			for _, w := range a.widths {
+				in = append(in, x(rand.New(rand.NewPCG(1, 22)), 107, w))
+			}
+			step := func() {
+				a.f(p, in)
+				p.Run.Release(0)
+			}
+			step()
+			step()
+			if n := testing.AllocsPerRun(8, step); n > 0 {
+				t.Errorf("%s, %v: %.1f allocations", a.name, kind, n)
+			}
+		}
+	}
+}
+
 // TestPlan: every row meets every head once, long parts come first, a part stores for itself alone, and neither a latent
 // cache nor a few rows are computed by one worker or read again for each head.
 func TestPlan(t *testing.T) {

@@ -2,6 +2,7 @@ package op
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"retort/internal/compute/par"
@@ -147,24 +148,12 @@ func TestSwiGLUAndAddGradient(t *testing.T) {
 	})
 }
 
-func TestRopeGradient(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 5))
-	for _, pairs := range []bool{false, true} {
-		r := NewRopeTable([]float64{1, 0.3, 0.01}, pairs, 1.2)
-		id := dense(rng, 16, 16)
-		check(t, rows(5, 2), []*tensor.Tensor{x(rng, 7, 16)}, nil, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
-			y := Linear(p, in[0], id, nil)
-			Rope(p, y, r, 8, 1)
-			return y
-		})
-	}
-}
-
 func TestSplitGradient(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 9))
 	check(t, rows(3), []*tensor.Tensor{x(rng, 3, 8)}, nil, func(p *Pass, in []*tensor.Tensor) *tensor.Tensor {
 		a, b := Split(p, in[0], 4)
-		return SwiGLU(p, a, b)
+		c, d := Split(p, in[0], 4)
+		return Add(p, SwiGLU(p, a, b), SwiGLU(p, d, c))
 	})
 }
 
@@ -222,3 +211,46 @@ func TestApplyRecomputesTheSameGradient(t *testing.T) {
 		})
 	}
 }
+
+// TestLinear3 is three Linears, each with a bias of its own or none.
+func TestLinear3(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 18))
+	in, p := x(rng, 5, 7), newPass(t, rows(5))
+	w := [3]tensor.Weight{dense(rng, 19, 7), dense(rng, 4, 7), dense(rng, 16, 7)}
+	b := [3]*tensor.Vector{vector(rng, 19), nil, vector(rng, 16)}
+	for i, y := range Linear3(p, in, w, b) {
+		if !slices.Equal(y.Data, Linear(p, in, w[i], b[i]).Data) {
+			t.Errorf("the %d. differs from a Linear", i+1)
+		}
+	}
+}
+
+// TestChangedInPlace: what an op writes into its input is what products in bf16 see next, though they had converted the
+// input before.
+func TestChangedInPlace(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 19))
+	w := tensor.NewDense(16, 16, random(rng, 16*16, 0.5), tensor.BFloat16)
+	r, other := NewRopeTable([]float64{1, 0.1}, false, 1), x(rng, 3, 16)
+	b := rows(3)
+	b.Pos = []int32{3, 4, 5}
+	for name, f := range map[string]func(p *Pass, x *tensor.Tensor) *tensor.Tensor{
+		"rope":  func(p *Pass, x *tensor.Tensor) *tensor.Tensor { Rope(p, x, r, 16, 0); return x },
+		"add":   func(p *Pass, x *tensor.Tensor) *tensor.Tensor { return Add(p, x, other) },
+		"apply": func(p *Pass, x *tensor.Tensor) *tensor.Tensor { return Apply(p, fixed{other}, x, false) },
+	} {
+		p := newPass(t, b)
+		in := p.New(3, 16)
+		copy(in.Data, x(rng, 3, 16).Data)
+		before := slices.Clone(Linear(p, in, w, nil).Data)
+		y := f(p, in)
+		got := Linear(p, y, w, nil).Data
+		if want := Linear(p, tensor.Of(3, 16, y.Data), w, nil).Data; !slices.Equal(got, want) || slices.Equal(got, before) {
+			t.Errorf("%s: the product is not that of the changed values", name)
+		}
+	}
+}
+
+// fixed is a layer whose output is y.
+type fixed struct{ y *tensor.Tensor }
+
+func (l fixed) Forward(*Pass, *tensor.Tensor) *tensor.Tensor { return l.y }

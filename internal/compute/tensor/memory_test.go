@@ -72,7 +72,11 @@ func TestOperandParts(t *testing.T) {
 		var byRows, byCols Operand
 		for _, o := range []*Operand{&byRows, &byCols} {
 			o.Grow(p, m, k+3) // memory that holds something, in rows of another length
-			o.SetRows([]float32{9: 9, 7: 7, m*(k+3) - 1: 1e30}, m)
+			nan := make([]float32, m*(k+3))
+			for i := range nan {
+				nan[i] = float32(math.NaN())
+			}
+			o.SetRows(nan, m)
 			o.Grow(p, m, k)
 		}
 		byRows.From(3).SetRows(a[3*k:], 2)

@@ -85,8 +85,7 @@ func Parse(src string) (t *Template, err error) {
 }
 
 // Render fills in the template. Values are nil, bool, int, int64, float64, string, Data, Tagged, []any and
-// *Map.
-// An error is an *Error.
+// *Map. An error is an *Error.
 func (t *Template) Render(vars map[string]any) (string, error) {
 	m, err := t.Mark(vars)
 	return m.Text, err

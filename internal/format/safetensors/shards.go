@@ -3,10 +3,9 @@ package safetensors
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
+	"retort/internal/format/atomicfile"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -46,17 +45,9 @@ func (f *File) openShards(path string) error {
 }
 
 func readIndex(path string) (map[string]string, error) {
-	file, err := os.Open(path)
+	data, err := atomicfile.ReadFile(path, maxHeader)
 	if err != nil {
 		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxHeader+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxHeader {
-		return nil, fmt.Errorf("index has more than %d bytes", maxHeader)
 	}
 	return parseIndex(data)
 }

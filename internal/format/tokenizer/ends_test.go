@@ -49,6 +49,7 @@ func TestFolderEnds(t *testing.T) {
 		"config.json, list":  {map[string]string{modelName: `{"eos_token_id":[301,303]}`}, 301, []int{300, 301, 303}},
 		"config.json, text":  {map[string]string{modelName: `{"eos_token_id":256}`}, 256, []int{256, 300}},
 		"null":               {map[string]string{modelName: `{"eos_token_id":null}`, GenerationName: `{"eos_token_id":null}`, specialsName: `{"eos_token":null}`}, none, []int{300}},
+		"both, of ids":       {map[string]string{modelName: `{"eos_token_id":301}`, GenerationName: `{"eos_token_id":[302,301]}`}, 301, []int{300, 301, 302}},
 		"special tokens":     {map[string]string{specialsName: `{"eos_token":"<over>"}`}, 301, []int{300, 301}},
 		"special, an object": {map[string]string{specialsName: object301}, 301, []int{300, 301}},
 		"tokenizer config":   {map[string]string{ConfigName: `{"eos_token":"<over>"}`}, 301, []int{300, 301}},
@@ -82,7 +83,7 @@ func TestFolderEnds(t *testing.T) {
 
 // TestEndsKeys: ends that llama.cpp has a key for stand under it.
 func TestEndsKeys(t *testing.T) {
-	f, err := Open(endsFolder(t, map[string]string{GenerationName: `{"eos_token_id":[301,300,302,303,304,303]}`}))
+	f, err := Open(endsFolder(t, map[string]string{GenerationName: `{"eos_token_id":[301,300,302,303,304,303,304]}`}))
 	if err != nil {
 		t.Fatal(err)
 	}

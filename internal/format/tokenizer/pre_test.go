@@ -117,3 +117,12 @@ func pairsMetadata(merges []string) *gguf.Metadata {
 	md.Set(keyMerges, gguf.ArrayOf(merges))
 	return md
 }
+
+// TestHan: the blocks that llama.cpp's unicode_cpt_is_han has, to their ends.
+func TestHan(t *testing.T) {
+	for _, block := range [][2]rune{{0x3400, 0x4DBF}, {0x4E00, 0x9FFF}, {0xF900, 0xFAFF}, {0x20000, 0x2A6DF}, {0x2A700, 0x2EBEF}, {0x2F800, 0x2FA1F}} {
+		if !isHan(block[0]) || !isHan(block[1]) || isHan(block[0]-1) || isHan(block[1]+1) {
+			t.Errorf("%U to %U: %v %v, beside it %v %v", block[0], block[1], isHan(block[0]), isHan(block[1]), isHan(block[0]-1), isHan(block[1]+1))
+		}
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"retort/internal/compute/par"
 	"retort/internal/compute/quant"
 	"retort/internal/compute/tensor"
+	"retort/internal/format/atomicfile"
 	"retort/internal/format/tokenizer"
 	"retort/internal/learn/data"
 	"retort/internal/learn/optim"
@@ -71,12 +72,7 @@ type Scratch struct {
 
 // ReadScratch reads a config; an unknown key is an error with its line.
 func ReadScratch(path string) (*Scratch, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, task.MaxYAML+1)) // whatever path is, it is read no further
+	text, err := atomicfile.ReadFile(path, task.MaxYAML) // whatever path is, it is read no further
 	if err != nil {
 		return nil, err
 	}

@@ -116,7 +116,7 @@ func (s *Splitter) member(bare bool, out *[]byte) bool {
 			return false
 		}
 		*out = append(*out, o.args...)
-	case key == "id" && isText && !s.call.begun:
+	case key == "id" && isText && !s.call.begun && len(*out) == 0: // else the call has been told without it
 		s.call.id = text
 	case isArguments(key):
 		o.hasArgs = true

@@ -40,6 +40,7 @@ var said = []struct {
 	{"text behind", hermes, "<tool_call>{\"name\": \"add\", \"arguments\": {}}</tool_call>\n\nDone.", "\n\nDone.", []ToolCall{{"call_0", "add", `{}`}}},
 	{"keys in any order", hermes, `<tool_call>{"arguments": {"name": "x"}, "more": [{"name": 1}, 2], "id": "id7", "name": "add"}</tool_call>`, "", []ToolCall{{"id7", "add", `{"name": "x"}`}}},
 	{"id first", hermes, `<tool_call>{"id": "id7", "name": "add", "parameters": {}}</tool_call>`, "", []ToolCall{{"id7", "add", `{}`}}},
+	{"id last", hermes, `<tool_call>{"name": "add", "arguments": {}, "id": "id7"}</tool_call>`, "", []ToolCall{{"call_0", "add", `{}`}}},
 	{"escaped name", hermes, `<tool_call>{"n\u0061me": "\u0061dd", "arguments": {}}</tool_call>`, "", []ToolCall{{"call_0", "add", `{}`}}},
 	{"no arguments", hermes, `<tool_call>{"name": "add"}</tool_call>`, "", []ToolCall{{"call_0", "add", `{}`}}},
 	{"null arguments", hermes, `<tool_call>{"name": "add", "arguments": null}</tool_call>`, "", []ToolCall{{"call_0", "add", `{}`}}},

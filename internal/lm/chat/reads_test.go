@@ -227,3 +227,12 @@ func TestStraddling(t *testing.T) {
 		})
 	}
 }
+
+// TestClosingOfEmptyBlock: a template that shows no reasoning tells by the empty block it writes.
+func TestClosingOfEmptyBlock(t *testing.T) {
+	tok, _ := load(t, "tokenizers/minimind")
+	const template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking is false %}{{ '<think>\\n\\n</think>\\n\\n\\n' }}{% endif %}"
+	if got := newChat(t, template, tok).reads.closing; got != "\n</think>\n\n\n" {
+		t.Errorf("closing %q", got)
+	}
+}

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Mixture weights.Mixture // how matrices are stored; the zero Mixture keeps their types
 	Pool    *par.Pool
+	Adapter string // the folder of a PEFT adapter that is merged into the model; "" for none. What it changes becomes F32, F16 or BF16
 
 	Progress func(done, total int64, name string) // bytes of the source, and the tensor at hand; nil: nobody is told
 	Twice    func(bytes int64)                    // before it starts, how much is quantized already and will be rounded again
@@ -38,7 +39,7 @@ func ToGGUF(ctx context.Context, src, dst string, o Options) error {
 	if err := checkPlace(src, dst); err != nil {
 		return err
 	}
-	s, err := openSource(src)
+	s, err := openSource(src, o.Adapter)
 	if err != nil {
 		return err
 	}

@@ -91,7 +91,7 @@ func TestConvertKeepsVocabulary(t *testing.T) {
 	stories := tiny(t, 300)
 	dir := t.TempDir()
 	odd, folder, back := filepath.Join(dir, "odd.gguf"), filepath.Join(dir, "folder"), filepath.Join(dir, "back.gguf")
-	s, err := openSource(stories)
+	s, err := openSource(stories, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func TestConvertKeepsMetadata(t *testing.T) {
 	stories := tiny(t, 300)
 	dir := t.TempDir()
 	student, stu, copied, back := filepath.Join(dir, "student.gguf"), filepath.Join(dir, "stu"), filepath.Join(dir, "copied"), filepath.Join(dir, "back.gguf")
-	s, err := openSource(stories)
+	s, err := openSource(stories, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestSourceDescribes(t *testing.T) {
 	stories := tiny(t, 300)
 	folder := filepath.Join(t.TempDir(), "folder")
 	convert(t, stories, folder)
-	s, err := openSource(folder)
+	s, err := openSource(folder, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,9 +349,15 @@ func stretch(t *testing.T, folder string, keys map[string]any) {
 // scores returns the logits of a model on a text of 300 tokens, in float32.
 func scores(t *testing.T, path string) []float32 {
 	t.Helper()
+	return scoresOf(t, path, "")
+}
+
+// scoresOf is scores of the model with an adapter.
+func scoresOf(t *testing.T, path, adapter string) []float32 {
+	t.Helper()
 	w := generate.NewWorker(1)
 	defer w.Close()
-	m, err := model.Load(path, model.LoadOptions{})
+	m, err := model.Load(path, model.LoadOptions{Adapter: adapter})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func ToFolder(ctx context.Context, src, dst string, o Options) error {
 	if len(list) > 0 || err != nil && !os.IsNotExist(err) {
 		return fmt.Errorf("%s is there already, want a new or empty folder", dst)
 	}
-	s, err := openSource(src)
+	s, err := openSource(src, o.Adapter)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func ToFolder(ctx context.Context, src, dst string, o Options) error {
 	if o.Mixture.Name == "" {
 		t = mostly(s)
 	}
-	m, err := model.Load(src, model.LoadOptions{Pool: o.Pool})
+	m, err := model.Load(src, model.LoadOptions{Pool: o.Pool, Adapter: o.Adapter})
 	if err != nil {
 		return err
 	}

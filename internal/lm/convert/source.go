@@ -20,6 +20,7 @@ type source struct {
 	md     *gguf.Metadata
 	layout weights.Layout
 	rope   *weights.Tensor // what a GGUF file has beside the tensors of a folder, or nil
+	model  *model.Config   // nil of an architecture that no model here has
 	folder string          // the folder, "" of a GGUF file
 	config []byte          // its config.json
 }
@@ -48,8 +49,9 @@ func (s *source) Names() []string {
 	return append(slices.Clip(s.Source.Names()), s.rope.Name)
 }
 
-// openSource opens the model at path, a GGUF file or a folder with config.json and safetensors.
-func openSource(path string) (*source, error) {
+// openSource opens the model at path, a GGUF file or a folder with config.json and safetensors, with the PEFT adapter in the
+// folder adapter merged into it, "" for none.
+func openSource(path, adapter string) (*source, error) {
 	open := openGGUF
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		open = openFolder
@@ -60,7 +62,10 @@ func openSource(path string) (*source, error) {
 	}
 	_, ok := weights.Describe(s, "output.weight")
 	s.layout.Tied = !ok
-	if err := s.padVocabulary(); err != nil {
+	if err = s.padVocabulary(); err == nil && adapter != "" {
+		err = s.merge(adapter)
+	}
+	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -74,6 +79,18 @@ func (s *source) padVocabulary() error {
 		return nil
 	}
 	return tokenizer.PadMetadata(s.md, t.Dims[0])
+}
+
+// merge puts the adapter in the folder dir into the tensors.
+func (s *source) merge(dir string) error {
+	if s.model == nil {
+		return fmt.Errorf("an adapter cannot be merged into a model of an architecture that is not supported")
+	}
+	merged, err := model.MergeAdapter(s.Source, *s.model, dir)
+	if err == nil {
+		s.Source = merged
+	}
+	return err
 }
 
 // openGGUF opens a GGUF file. One of an architecture that no model here has is taken as it is.
@@ -90,7 +107,7 @@ func openGGUF(path string) (*source, error) {
 	if err == nil && model.Supports(arch) {
 		var c model.Config
 		if c, err = model.ConfigFromGGUF(f); err == nil {
-			err = complete(c, s.Source)
+			s.model, err = &c, complete(c, s.Source)
 		}
 	}
 	if err != nil {
@@ -133,7 +150,7 @@ func openFolder(path string) (*source, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope, folder: path, config: b}, nil
+	return &source{Source: src, md: md, layout: weights.Layout{Layers: c.Layers}, rope: rope, model: &c, folder: path, config: b}, nil
 }
 
 // Metadata returns what ToGGUF says before the tensors of the model in the folder dir: its shape, its vocabulary with a token

@@ -1,8 +1,6 @@
 package generate
 
 import (
-	"slices"
-
 	"retort/internal/compute/tensor"
 )
 
@@ -11,6 +9,10 @@ func (e *Engine) answer(t *timeline, z *tensor.Tensor) {
 	r := &t.job.res
 	if t.chosen {
 		r.Steps++
+	}
+	if t.failed != nil {
+		e.leave(t, t.failed)
+		return
 	}
 	taken := 0
 	for i := 0; ; i++ {
@@ -40,7 +42,8 @@ func (e *Engine) answer(t *timeline, z *tensor.Tensor) {
 }
 
 // choose samples the next token from the logits, and sets finish where the answer ends.
-func (e *Engine) choose(t *timeline, logits []float32) error {
+func (e *Engine) choose(t *timeline, logits []float32) (err error) {
+	defer guard(&err)
 	req, r := &t.job.req, &t.job.res
 	var allowed []uint64
 	if req.Mask != nil {
@@ -86,49 +89,4 @@ func (e *Engine) choose(t *timeline, logits []float32) error {
 		t.finish = FinishLength
 	}
 	return nil
-}
-
-// planDrafts adds to the rows of answers what will probably be chosen behind their last tokens, where the time that this
-// takes is less than what it saves.
-func (e *Engine) planDrafts(answers int) {
-	if answers > mostDrafting {
-		return
-	}
-	rows := answers
-	for _, t := range e.active {
-		if t.rows != 1 || t.job.req.Plain {
-			continue
-		}
-		most := min(mostDraft, e.limit-len(t.tokens))
-		if m := t.job.req.Max; m > 0 {
-			most = min(most, m-(len(t.tokens)-len(t.job.req.Prompt))-1) // one more is chosen behind them
-		}
-		if most < 1 {
-			continue
-		}
-		foreseer, _ := t.job.req.Mask.(Foreseer)
-		t.drafts.look(t.tokens, foreseer, most)
-		t.drafts.ids = e.valid(t.drafts.ids)
-		n := e.speed.worth(&t.drafts, rows, answers)
-		if n > 0 && e.roomAtHand(t, len(t.tokens)+n) {
-			t.drafted, t.rows = n, 1+n
-			rows += n
-		}
-	}
-}
-
-// roomAtHand is room that takes free pages alone: a draft is not worth what the tree keeps.
-func (e *Engine) roomAtHand(t *timeline, n int) bool {
-	if pagesOf(n)-len(t.cache.Pages()) > e.pages.Free() {
-		return false
-	}
-	return e.room(t, n)
-}
-
-// valid returns ids up to the first that has no row: a Foreseer that is mistaken must not end the program.
-func (e *Engine) valid(ids []int32) []int32 {
-	if i := slices.IndexFunc(ids, func(id int32) bool { return id < 0 || int(id) >= e.Model.Config.Vocab }); i >= 0 {
-		return ids[:i]
-	}
-	return ids
 }

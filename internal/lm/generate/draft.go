@@ -1,6 +1,6 @@
 package generate
 
-import "time"
+import "slices"
 
 // Drafting: what stood behind the same tokens before (Saxena 2023, prompt lookup decoding), or what a grammar forces, is
 // computed together with the token before it. A draft is taken only where it is what is chosen anyway, from the logits
@@ -72,8 +72,8 @@ func (c *chains) add(a, b int32) {
 	c.head[h] = int32(len(c.next))
 }
 
-// look makes the draft of at most most tokens behind tokens.
-func (d *drafter) look(tokens []int32, foreseer Foreseer, most int) {
+// look makes the draft of at most most tokens behind tokens: those foreseen, if there are any.
+func (d *drafter) look(tokens, foreseen []int32, most int) {
 	last := len(tokens) - 1
 	for ; d.known < last; d.known++ { // the last token is what is looked for
 		d.one.add(tokens[d.known], 0)
@@ -83,12 +83,10 @@ func (d *drafter) look(tokens []int32, foreseer Foreseer, most int) {
 			d.two.add(-1, -1)
 		}
 	}
-	d.ids = d.ids[:0]
-	if foreseer != nil {
-		if d.ids = foreseer.Foresee(d.ids, most); len(d.ids) > 0 {
-			d.class = classForced
-			return
-		}
+	d.ids = append(d.ids[:0], foreseen...)
+	if len(d.ids) > 0 {
+		d.class = classForced
+		return
 	}
 	at, match := 0, 0
 	if last > 0 {
@@ -126,125 +124,53 @@ func (c *chains) longest(tokens []int32, a, b int32, least int) (at, match int) 
 	return at, match
 }
 
-// taste counts, with less weight for what is long ago, how many drafted tokens were tried and taken.
-type taste struct{ tried, taken [classes]float32 }
-
-func (s *taste) learn(class, tried, taken int, keep float32) {
-	s.tried[class] = s.tried[class]*keep + float32(tried)
-	s.taken[class] = s.taken[class]*keep + float32(taken)
-}
-
-// share returns the share taken, where before weighs as much as so many tries.
-func (s *taste) share(class int, before, tries float32) float32 {
-	return (s.taken[class] + before*tries) / (s.tried[class] + tries)
-}
-
-// speed is what an Engine knows of how long its steps take.
-type speed struct {
-	rows   [mostDrafting*(1+mostDraft) + 1]float32 // seconds of a step with so many rows of answers; 0 is not known
-	prompt float32                                 // seconds a row of prompts
-	taste  taste
-	since  int // steps of answers since the last draft
-}
-
-// chunk returns how many tokens of prompts a step may read.
-func (s *speed) chunk(mixed bool) int {
-	budget := aloneTime
-	if mixed {
-		budget = mixedTime
+// planDrafts adds to the rows of answers what will probably be chosen behind their last tokens, where the time that this
+// takes is less than what it saves.
+func (e *Engine) planDrafts(answers int) {
+	if answers > mostDrafting {
+		return
 	}
-	if s.prompt == 0 {
-		return 2 * leastChunk
-	}
-	n := int(float32(budget.Seconds())/s.prompt) / leastChunk * leastChunk
-	return min(max(n, leastChunk), mostChunk)
-}
-
-// measure takes note of a step's time.
-func (s *speed) measure(at []*timeline, took time.Duration, stats *Stats) {
-	answers, prompts := 0, 0
-	for _, t := range at {
-		if t.reading() {
-			prompts += t.rows
-		} else {
-			answers += t.rows
+	rows := answers
+	for _, t := range e.active {
+		if t.rows != 1 || t.job.req.Plain {
+			continue
 		}
-	}
-	seconds := float32(took.Seconds())
-	switch {
-	case prompts >= leastChunk:
-		each := seconds / float32(answers+prompts)
-		if s.prompt == 0 {
-			s.prompt = each
+		most := min(mostDraft, e.limit-len(t.tokens))
+		if m := t.job.req.Max; m > 0 {
+			most = min(most, m-(len(t.tokens)-len(t.job.req.Prompt))-1) // one more is chosen behind them
 		}
-		s.prompt += (each - s.prompt) / 4
-		if answers > 0 {
-			stats.LongestMixed = max(stats.LongestMixed, took)
+		if most < 1 {
+			continue
 		}
-	case prompts == 0 && answers < len(s.rows):
-		known := &s.rows[answers]
-		switch {
-		case *known == 0:
-			*known = seconds
-		case seconds < *known: // what makes a step slower than it must be is the machine's other work
-			*known += (seconds - *known) * 0.3
-		default:
-			*known += (min(seconds, 2**known) - *known) * 0.05
+		t.drafts.look(t.tokens, e.foresee(t, most), most)
+		n := e.speed.worth(&t.drafts, rows, answers)
+		if n > 0 && e.roomAtHand(t, len(t.tokens)+n) {
+			t.drafted, t.rows = n, 1+n
+			rows += n
 		}
 	}
 }
 
-// growth is what a row more is thought to cost, as a share of a step, before it is known.
-const growth = 0.06
-
-// time returns how long a step of n rows takes, in seconds or, where nothing is known, in steps.
-func (s *speed) time(n int) float32 {
-	if s.rows[n] > 0 {
-		return s.rows[n]
+// roomAtHand is room that takes free pages alone: a draft is not worth what the tree keeps.
+func (e *Engine) roomAtHand(t *timeline, n int) bool {
+	if pagesOf(n)-len(t.cache.Pages()) > e.pages.Free() {
+		return false
 	}
-	least, from := float32(1), 1
-	for i := n - 1; i >= 1; i-- {
-		if s.rows[i] > 0 {
-			least, from = s.rows[i], i
-			break
-		}
-	}
-	return least * (1 + growth*float32(n-from))
+	return e.room(t, n)
 }
 
-// worth returns how many tokens of a draft are worth their time, in a step that has rows rows for answers answers.
-func (s *speed) worth(d *drafter, rows, answers int) int {
-	s.since++
-	if len(d.ids) == 0 {
-		return 0
+// foresee returns what the mask of t says will come, most ids at most: up to the first that has no row, whatever it says. What
+// it panics with, t fails with.
+func (e *Engine) foresee(t *timeline, most int) (ids []int32) {
+	f, ok := t.job.req.Mask.(Foreseer)
+	if !ok {
+		return nil
 	}
-	const (
-		least = 0.03 // tokens that must be gained
-		probe = 100  // steps after which a draft is tried although it did not pay before
-	)
-	p := d.taste.share(d.class, s.taste.share(d.class, prior[d.class], 8), 4)
-	token := s.time(answers) / float32(answers) // seconds a token, without drafts
-	best, most := 0, float32(least)
-	chance, expected := float32(1), float32(0)
-	for n := 1; n <= len(d.ids) && rows+n < len(s.rows); n++ {
-		chance *= p
-		expected += chance
-		if gain := expected - (s.time(rows+n)-s.time(rows))/token; gain > most {
-			best, most = n, gain
-		}
+	defer guard(&t.failed)
+	ids = f.Foresee(t.drafts.ids[:0], most)
+	ids = ids[:min(len(ids), most)]
+	if i := slices.IndexFunc(ids, func(id int32) bool { return id < 0 || int(id) >= e.Model.Config.Vocab }); i >= 0 {
+		ids = ids[:i]
 	}
-	if best == 0 && s.since > probe && p > 0.1 {
-		best = min(len(d.ids), 3)
-	}
-	if best > 0 {
-		s.since = 0
-	}
-	return best
-}
-
-// learn takes note of how many of the drafted tokens were taken.
-func (s *speed) learn(d *drafter, drafted, taken int) {
-	tried := min(taken+1, drafted)
-	s.taste.learn(d.class, tried, taken, 0.98)
-	d.taste.learn(d.class, tried, taken, 0.9)
+	return ids
 }

@@ -5,13 +5,15 @@
 // begins like an earlier prompt uses the keys and values that are there. None of that changes an answer: a request's
 // tokens are the same bits alone and in a crowd.
 //
-// The package knows token ids and never text. Open request.go first, then this file, schedule.go, timeline.go, prefix.go
-// and draft.go.
+// The package knows token ids and never text. Open request.go first, then this file, schedule.go (a step), queue.go (who is at
+// work), timeline.go, prefix.go, follow.go and draft.go.
 package generate
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"retort/internal/compute/op"
@@ -24,7 +26,7 @@ import (
 type Options struct {
 	Cache      op.CacheType // how keys and values are kept; a model in float32 keeps them so in any case
 	CacheBytes int64        // of the keys and values of all requests together; 0 is room for Requests of Context tokens, in at most 2 GiB
-	Context    int          // tokens of a request at most, prompt and answer; 0 is the model's own
+	Context    int          // positions of a request at most, see Engine.Context; 0 is the model's own
 	Requests   int          // that have room at a time, where CacheBytes is 0; 0 is defaultRequests
 	Slots      int          // requests that are computed at a time; 0 is defaultSlots
 	ID         string       // names the weights, for Save and Restore
@@ -57,9 +59,12 @@ type Engine struct {
 	clock  func() time.Time
 	stats  Stats
 
+	joins   int64       // so many
+	came    int64       // so many keys
+	level   int64       // served of the key whose turn it was last, of those that have prompts to read
 	arrived []*Job      // not in a queue yet
+	ended   []*timeline // not told yet
 	at      []*timeline // of the step, in the order of the batch
-	order   []*queue    // scratch: the queues by key
 	draft   []int32     // scratch: the last token and what is drafted behind it
 	allowed []uint64    // scratch: a mask
 	plain   []float32   // scratch: logits before a penalty
@@ -72,16 +77,16 @@ type Engine struct {
 	shown  Stats
 }
 
-// Stats is what an Engine is doing.
+// Stats is what an Engine is doing, and what it did since it was made. Whoever has an answer finds it counted.
 type Stats struct {
-	Running, Waiting   int
-	Pages, FreePages   int // of the cache, op.Page positions each; what is kept for later prompts counts as free
-	PromptTokens       int64
-	ReusedTokens       int64 // of PromptTokens, those that were computed before
-	Decoded            int64
-	Drafted, Taken     int64
-	Preempted, Evicted int64
-	LongestMixed       time.Duration // of the steps that computed a prompt beside answers at work: the longest pause between two tokens
+	Running, Waiting   int           // requests
+	Pages, FreePages   int           // of the cache, op.Page positions each; what is kept for later prompts counts as free
+	PromptTokens       int64         // of requests that got a first token
+	ReusedTokens       int64         // of PromptTokens, those that were not computed for the request
+	Decoded            int64         // tokens behind the first of each answer
+	Drafted, Taken     int64         // tokens that were computed before they were chosen, and those of them that were then chosen
+	Preempted, Evicted int64         // times that a request made way, and pages that were kept and made way
+	LongestMixed       time.Duration // the longest step that computed a prompt beside answers: the longest pause between two tokens
 }
 
 // New returns an Engine over m, which stays the caller's to close.
@@ -108,13 +113,15 @@ func New(w *Worker, m *model.Model, o Options) *Engine {
 	e.pass.Run, e.pass.Batch = e.run, &e.batch
 	e.allowed = make([]uint64, (m.Config.Vocab+63)/64)
 	e.tree.init(e.pages)
+	e.shown.Pages, e.shown.FreePages = e.pages.Capacity(), e.pages.Free()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.engines = append(w.engines[:len(w.engines):len(w.engines)], e)
 	return e
 }
 
-// Context returns how many tokens a request may have, prompt and answer together.
+// Context returns how many tokens of a request, prompt and answer together, may be computed. The last token of an answer is
+// chosen and not computed: it comes on top.
 func (e *Engine) Context() int { return e.limit }
 
 // Threads returns the number of workers.
@@ -127,26 +134,29 @@ func (e *Engine) Stats() Stats {
 	return e.shown
 }
 
-// Submit hands a request over and returns at once. What is wrong with it, Wait tells.
+// Submit hands a request over and returns at once. What is wrong with it, Wait tells: a *ContextError for a prompt that is too
+// long, ErrClosed, the error of ctx, *PanicError.
 func (e *Engine) Submit(ctx context.Context, req Request) *Job {
 	j := &Job{ctx: ctx, req: req, done: make(chan struct{}), submitted: e.clock()}
-	if err := e.check(req.Prompt); err != nil {
-		j.end(err)
+	if j.err = e.check(&req); j.err != nil {
+		j.end()
 		return j
 	}
+	j.req.Prompt = slices.Clone(req.Prompt) // the caller may use the slice again
 	e.w.mu.Lock()
 	defer e.w.mu.Unlock()
 	if e.closed || e.w.closed {
-		j.end(ErrClosed)
+		j.err = ErrClosed
+		j.end()
 		return j
 	}
-	e.inbox = append(e.inbox, j)
-	e.poke()
 	j.stop = context.AfterFunc(ctx, func() {
 		e.w.mu.Lock()
 		defer e.w.mu.Unlock()
 		e.poke()
 	})
+	e.inbox = append(e.inbox, j)
+	e.poke()
 	return j
 }
 
@@ -161,15 +171,18 @@ func (e *Engine) Generate(ctx context.Context, req Request) (Result, error) {
 	return e.Submit(ctx, req).Wait()
 }
 
-// check refuses prompts that cannot be answered.
-func (e *Engine) check(tokens []int32) error {
-	if len(tokens) == 0 {
-		return fmt.Errorf("generate: an empty prompt has no next token")
+// check refuses requests that cannot be answered.
+func (e *Engine) check(req *Request) error {
+	if len(req.Prompt) == 0 {
+		return errors.New("generate: an empty prompt has no next token")
 	}
-	if len(tokens) > e.limit {
-		return &ContextError{len(tokens), e.limit}
+	if len(req.Prompt) > e.limit {
+		return &ContextError{len(req.Prompt), e.limit}
 	}
-	return e.checkIDs(tokens)
+	if err := e.checkIDs(req.Prompt); err != nil {
+		return err
+	}
+	return req.Sampler.Check()
 }
 
 // checkIDs refuses ids that the model has no row for.
@@ -182,75 +195,42 @@ func (e *Engine) checkIDs(tokens []int32) error {
 	return nil
 }
 
-// Close ends what is at work with ErrClosed and gives the cache back.
+// Close ends what is at work with ErrClosed and gives the cache back; when it returns, nothing of e uses the model.
 func (e *Engine) Close() {
 	e.w.mu.Lock()
-	if e.closed {
-		e.w.mu.Unlock()
-		return
-	}
 	e.closed = true
 	e.w.mu.Unlock()
-	e.w.Do(func(*par.Pool) {
-		e.w.mu.Lock()
-		e.receive()
-		for i, x := range e.w.engines {
-			if x == e {
-				e.w.engines = append(e.w.engines[:i:i], e.w.engines[i+1:]...)
-				break
-			}
-		}
-		e.w.mu.Unlock()
-		e.queueUp()
-		for _, t := range e.all() {
-			e.leave(t, ErrClosed)
-		}
-		e.tree.clear()
-		e.report()
-	})
+	e.w.Do(func(*par.Pool) { e.shut() })
 }
 
-// Score returns the logits of every row of tokens computed as one fresh sequence, handed to each in order on the goroutine
-// that computes: perplexity, exams by likelihood. The slice is valid during the call. Other requests go on in between.
-func (e *Engine) Score(ctx context.Context, tokens []int32, each func(row int, logits []float32)) error {
-	if err := e.checkIDs(tokens); err != nil {
-		return err
+// shut is Close, on the goroutine that computes.
+func (e *Engine) shut() {
+	e.w.mu.Lock()
+	e.closed = true
+	e.receive()
+	if i := slices.Index(e.w.engines, e); i >= 0 {
+		e.w.engines = append(e.w.engines[:i:i], e.w.engines[i+1:]...)
 	}
-	const (
-		chunk = 512
-		slice = 128 // rows whose logits exist at once
-	)
-	pages := e.Model.NewCachePool(e.o.Cache, int64(e.Model.CacheBytes(len(tokens), e.o.Cache)))
-	cache := pages.NewCache()
-	for lo := 0; lo < len(tokens); lo += chunk {
-		if err := ctx.Err(); err != nil {
-			return err
+	e.w.mu.Unlock()
+	e.queueUp()
+	e.drop(func(*timeline) error { return ErrClosed })
+	e.tree.clear()
+	e.report(false)
+}
+
+// use runs f between two steps, unless e was closed.
+func (e *Engine) use(f func()) error {
+	err := ErrClosed
+	e.w.Do(func(*par.Pool) {
+		e.w.mu.Lock()
+		closed := e.closed
+		e.w.mu.Unlock()
+		if !closed {
+			err = nil
+			f()
 		}
-		hi := min(lo+chunk, len(tokens))
-		for len(cache.Pages())*op.Page < hi {
-			cache.Append(pages.Take())
-		}
-		e.w.Do(func(*par.Pool) {
-			e.begin()
-			e.add(cache, lo, tokens[lo:hi], 0)
-			x := e.Model.Hidden(&e.pass)
-			for at := lo; at < hi; at += slice {
-				e.rows = e.rows[:0]
-				for row := at; row < min(at+slice, hi); row++ {
-					e.rows = append(e.rows, row-lo)
-				}
-				mark := e.run.Mark()
-				z := op.Logits(&e.pass, x, e.Model.Head, e.rows)
-				for i := range e.rows {
-					each(at+i, z.Row(i))
-				}
-				e.run.Release(mark)
-			}
-			e.run.Release(0)
-		})
-		cache.Len = hi
-	}
-	return nil
+	})
+	return err
 }
 
 // forward runs the batch and returns the logits of e.rows, [len(rows), V], valid until release.
@@ -262,9 +242,11 @@ func (e *Engine) forward() *tensor.Tensor {
 	return op.Logits(&e.pass, x, e.Model.Head, e.rows)
 }
 
+// release gives back what forward returned.
 func (e *Engine) release() { e.run.Release(0) }
 
-func (e *Engine) begin() {
+// reset begins a batch.
+func (e *Engine) reset() {
 	e.batch.Tokens, e.batch.Pos, e.batch.Seqs, e.rows = e.batch.Tokens[:0], e.batch.Pos[:0], e.batch.Seqs[:0], e.rows[:0]
 }
 

@@ -3,6 +3,7 @@ package generate
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -15,14 +16,15 @@ type Mask interface {
 // A Foreseer is a Mask that can tell what will probably come next, such as text that a grammar forces. What it tells is
 // computed together with the token before it and taken only where the model chooses it: it changes no answer.
 type Foreseer interface {
-	Foresee(dst []int32, most int) []int32 // appends at most most ids
+	Foresee(dst []int32, most int) []int32 // appends ids, of which the first most count
 }
 
-// Request is one prompt to be answered. Its functions are called on the goroutine that computes, one at a time, and must
-// return at once.
+// Request is one prompt to be answered. Its functions and those of its Mask are called on the goroutine that computes, one at a
+// time, and must return at once: everybody waits for them. They may call Submit and Stats, but nothing that waits for a step.
+// One that panics ends its request with a *PanicError.
 type Request struct {
 	Prompt  []int32
-	Max     int // tokens at most; 0 is no bound but the context
+	Max     int // tokens at most; 0 or less is no bound but the context
 	Sampler SamplerOptions
 	Stop    func(id int32) bool // ends the answer; the token is not part of it
 	Mask    Mask                // or nil
@@ -30,7 +32,7 @@ type Request struct {
 	Token func(id int32) bool
 	// Logits, if not nil, is told before Token of each token's logits, [V], as the model gave them: valid during the call.
 	Logits func(id int32, logits []float32)
-	// Progress, if not nil, is told how far the prompt is computed.
+	// Progress, if not nil, is told how many tokens of the prompt are computed: fewer than before where the request made way.
 	Progress func(done, total int)
 	// Key names whom the request is for: keys take turns where there is more to do than can be done at once.
 	Key string
@@ -51,7 +53,7 @@ const (
 type Result struct {
 	Tokens []int32 // without the stop token
 	Finish Finish
-	Reused int // prompt tokens that were computed before
+	Reused int // prompt tokens that were not computed for this request
 	// Decoded is how many tokens were chosen behind the first, a stop token like any other: the prompt gives the first.
 	Decoded int
 	Steps   int // passes of the model that Decoded took
@@ -69,6 +71,23 @@ func (e *ContextError) Error() string {
 	return fmt.Sprintf("generate: %d tokens do not fit a context of %d", e.Tokens, e.Limit)
 }
 
+// PanicError is the error of a request of which a function panicked: that is not the end of the others.
+type PanicError struct {
+	Value any
+	Stack []byte // where
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("generate: a function of the request panicked: %v", e.Value)
+}
+
+// guard, deferred, makes a PanicError of a panic.
+func guard(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{v, debug.Stack()}
+	}
+}
+
 // Job is a request that was submitted.
 type Job struct {
 	ctx       context.Context
@@ -81,11 +100,10 @@ type Job struct {
 }
 
 // end hands the answer over.
-func (j *Job) end(err error) {
+func (j *Job) end() {
 	if j.stop != nil {
 		j.stop()
 	}
-	j.err = err
 	close(j.done)
 }
 

@@ -213,3 +213,28 @@ func BenchmarkSample(b *testing.B) {
 		})
 	}
 }
+
+// Who says 0 of top-p means the best token alone, as in llama.cpp; who says nothing means no limit.
+func TestSetTopP(t *testing.T) {
+	for _, c := range []struct {
+		p    float64
+		best bool
+	}{{0, true}, {1, false}, {0.999, false}} {
+		o := SamplerOptions{Temperature: 100, Seed: 1}
+		o.SetTopP(c.p)
+		if err := o.Check(); err != nil {
+			t.Fatal(err)
+		}
+		s, best := NewSampler(o), true
+		for range 50 {
+			id, err := s.Sample([]float32{1, 1.5, 1.2, 1.1}, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			best = best && id == 1
+		}
+		if best != c.best {
+			t.Errorf("top-p %g keeps the best alone: %v, want %v", c.p, best, c.best)
+		}
+	}
+}

@@ -46,10 +46,10 @@ func (e *Engine) saveHead(tokens int) saveHead {
 }
 
 // Save writes the keys and values that the cache holds of the beginning of tokens to w, and returns of how many. Requests
-// go on meanwhile.
+// go on meanwhile, in the room that is left.
 func (e *Engine) Save(ctx context.Context, tokens []int32, w io.Writer) (saved int, err error) {
 	var pages []*model.CachePage
-	e.w.Do(func(*par.Pool) {
+	err = e.use(func() {
 		path := e.tree.find(tokens)
 		saved = len(path) * op.Page
 		for _, n := range path {
@@ -62,11 +62,10 @@ func (e *Engine) Save(ctx context.Context, tokens []int32, w io.Writer) (saved i
 			e.pages.Retain(pg)
 		}
 	})
-	defer e.w.Do(func(*par.Pool) {
-		for _, pg := range pages {
-			e.pages.Release(pg)
-		}
-	})
+	if err != nil {
+		return 0, err
+	}
+	defer e.giveBack(&pages)
 	head, err := json.Marshal(e.saveHead(saved))
 	if err != nil {
 		return 0, err
@@ -89,12 +88,15 @@ func (e *Engine) Save(ctx context.Context, tokens []int32, w io.Writer) (saved i
 	if err := out.Flush(); err != nil {
 		return 0, err
 	}
-	_, err = w.Write(sum.Sum(nil))
-	return saved, err
+	if _, err := w.Write(sum.Sum(nil)); err != nil {
+		return 0, err
+	}
+	return saved, nil
 }
 
 // Restore reads what Save wrote, so that prompts which begin like its tokens need not be computed there, and returns how
-// many tokens those are. What does not belong to this model, or was damaged, is an error and changes nothing.
+// many tokens those are. What does not belong to this model, or was damaged, is an error, and so is a cache that requests at
+// work fill; none of it is used then, though pages that were kept may have made room.
 func (e *Engine) Restore(ctx context.Context, r io.Reader) (restored int, err error) {
 	sum := sha256.New()
 	in := &summed{bufio.NewReaderSize(r, 1<<16), sum}
@@ -110,14 +112,12 @@ func (e *Engine) Restore(ctx context.Context, r io.Reader) (restored int, err er
 		return 0, err
 	}
 	var pages []*model.CachePage
-	defer e.w.Do(func(*par.Pool) {
-		for _, pg := range pages {
-			e.pages.Release(pg)
-		}
-	})
+	defer e.giveBack(&pages)
 	for range pagesOf(len(tokens)) {
 		var pg *model.CachePage
-		e.w.Do(func(*par.Pool) { pg = e.takePage() })
+		if err := e.use(func() { pg = e.takePage() }); err != nil {
+			return 0, err
+		}
 		if pg == nil {
 			return 0, fmt.Errorf("generate: the cache has no room for %d tokens now", len(tokens))
 		}
@@ -134,13 +134,28 @@ func (e *Engine) Restore(ctx context.Context, r io.Reader) (restored int, err er
 	if !slices.Equal(got, want) {
 		return 0, errors.New("generate: the saved timeline is damaged: its sum is another")
 	}
-	e.w.Do(func(*par.Pool) {
+	err = e.use(func() {
 		var at *node
 		for i, pg := range pages {
 			at = e.tree.insert(at, tokens[i*op.Page:min((i+1)*op.Page, len(tokens))], pg)
 		}
 	})
+	if err != nil {
+		return 0, err
+	}
 	return len(tokens), nil
+}
+
+// giveBack releases pages that were kept or taken between two steps. Requests may have waited for them.
+func (e *Engine) giveBack(pages *[]*model.CachePage) {
+	e.w.Do(func(*par.Pool) {
+		for _, pg := range *pages {
+			e.pages.Release(pg)
+		}
+		e.w.mu.Lock()
+		defer e.w.mu.Unlock()
+		e.poke()
+	})
 }
 
 func (e *Engine) readHead(in io.Reader) (saveHead, error) {

@@ -16,10 +16,12 @@ type timeline struct {
 	nodes   []*node // of the tree, for each page that the timeline shares with it: the first pages of the cache
 	sampler *Sampler
 	drafts  drafter
-	active  bool // it is at work, not waiting
-	chosen  bool // its first token was chosen
+	active  bool  // it is at work, not waiting
+	joined  int64 // when it joined last: active is in this order
+	read    int   // rows that were computed for its prompt
+	chosen  bool  // its first token was chosen
 	finish  Finish
-	begun   time.Time // it joined first
+	begun   time.Time // it joined first; until then it has neither sampler nor drafts
 	first   time.Time // its first token came
 
 	// lead computes what this one's tokens begin with too, common of them: it is waited for. nil for none.
@@ -27,10 +29,11 @@ type timeline struct {
 	common int
 
 	// Of the step at hand.
-	rows    int  // tokens that are computed
-	drafted int  // of rows, those not chosen yet
-	logits  int  // place of its first row among those whose logits are wanted
-	skipped bool // its prompt waits for another's
+	rows    int   // tokens that are computed
+	drafted int   // of rows, those not chosen yet
+	logits  int   // place of its first row among those whose logits are wanted
+	skipped bool  // its prompt waits for another's
+	failed  error // of a function that foresees
 }
 
 // pending returns how many tokens are to be computed before the next can be chosen.
@@ -39,19 +42,30 @@ func (t *timeline) pending() int { return len(t.tokens) - t.cache.Len }
 // reading says whether more is to be computed than the token that was chosen last.
 func (t *timeline) reading() bool { return t.pending() > 1 || !t.chosen }
 
-// newTimeline returns the timeline of a job that has computed nothing yet.
-func (e *Engine) newTimeline(j *Job) *timeline {
+// begin makes what t needs to be at work. Those who wait have their prompt alone.
+func (e *Engine) begin(t *timeline) {
 	const ahead = 4096 // tokens that an answer without a bound has room for before its slices grow
+	j := t.job
+	t.begun = e.clock()
+	j.res.Queued = t.begun.Sub(j.submitted)
 	more := min(e.limit+1-len(j.req.Prompt), ahead)
 	if j.req.Max > 0 {
 		more = min(more, j.req.Max)
 	}
-	t := &timeline{job: j, cache: e.pages.NewCache(), sampler: NewSampler(j.req.Sampler)}
 	t.tokens = append(make([]int32, 0, len(j.req.Prompt)+more), j.req.Prompt...)
+	t.sampler = NewSampler(j.req.Sampler)
 	if !j.req.Plain {
 		t.drafts.init(cap(t.tokens))
 	}
-	return t
+}
+
+// progress tells how far the prompt is.
+func (t *timeline) progress() (err error) {
+	if p := t.job.req.Progress; p != nil {
+		defer guard(&err)
+		p(t.cache.Len, len(t.job.req.Prompt))
+	}
+	return nil
 }
 
 // adopt gives t what the tree and those at work have computed of its tokens, where that is more than it has.
@@ -86,7 +100,7 @@ func (e *Engine) adopt(t *timeline) {
 		e.pages.Release(from)
 	}
 	if !t.chosen {
-		t.job.res.Reused = t.cache.Len
+		t.job.res.Reused = max(t.job.res.Reused, t.cache.Len-t.read)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"retort/internal/compute/par"
 )
 
-// ErrClosed is the error of requests that an Engine or its Worker no longer answers.
+// ErrClosed is the error of what is asked of an Engine that was closed, or whose Worker was.
 var ErrClosed = errors.New("generate: the model was closed")
 
 // Worker is the one goroutine of a process that computes. It owns the pool of workers and gives each Engine that has
@@ -22,6 +22,7 @@ type Worker struct {
 	turn    int // of engines
 	closed  bool
 	ended   chan struct{}
+	after   sync.Mutex // what runs after the end, one at a time
 }
 
 // NewWorker starts the goroutine, with a pool of threads workers.
@@ -35,37 +36,33 @@ func NewWorker(threads int) *Worker {
 // Threads returns the number of workers.
 func (w *Worker) Threads() int { return w.pool.Threads() }
 
-// Do runs f between two steps and returns when it is done: loading a model, measuring. A panic of f is the caller's. After
-// Close, f runs at once.
+// Do runs f between two steps and returns when it is done: loading a model, measuring. One f runs at a time, after Close too,
+// and a panic of f is the caller's. Neither f nor a function of a Request may call Do, nor what waits for it: Close, Score,
+// Save, Restore.
 func (w *Worker) Do(f func(pool *par.Pool)) {
-	done := make(chan any, 1)
-	call := func() {
-		defer func() { done <- recover() }()
-		f(w.pool)
-	}
 	w.mu.Lock()
 	if w.closed {
 		w.mu.Unlock()
 		<-w.ended
-		call()
-	} else {
-		w.calls = append(w.calls, call)
-		w.work.Signal()
-		w.mu.Unlock()
+		w.after.Lock()
+		defer w.after.Unlock()
+		f(w.pool)
+		return
 	}
+	done := make(chan any, 1)
+	w.calls = append(w.calls, func() {
+		defer func() { done <- recover() }()
+		f(w.pool)
+	})
+	w.work.Signal()
+	w.mu.Unlock()
 	if failure := <-done; failure != nil {
 		panic(failure)
 	}
 }
 
-// Close ends the goroutine and the pool. Engines that are still open end their requests with ErrClosed.
+// Close ends the goroutine and the pool when the step at hand is done. Engines that are still open are closed.
 func (w *Worker) Close() {
-	w.mu.Lock()
-	engines := w.engines
-	w.mu.Unlock()
-	for _, e := range engines {
-		e.Close()
-	}
 	w.mu.Lock()
 	w.closed = true
 	w.work.Signal()
@@ -74,41 +71,45 @@ func (w *Worker) Close() {
 	w.pool.Close()
 }
 
+// serve is the goroutine.
 func (w *Worker) serve() {
 	defer close(w.ended)
 	for {
 		calls, e, ok := w.next()
-		if !ok {
-			return
-		}
 		for _, f := range calls {
 			f()
+		}
+		if !ok {
+			break
 		}
 		if e != nil {
 			e.step()
 		}
 	}
+	w.mu.Lock()
+	engines := w.engines
+	w.mu.Unlock()
+	for _, e := range engines {
+		e.shut()
+	}
 }
 
-// next waits for something to do: calls, and the engine whose turn it is, or nil. It is not ok when all is over.
+// next waits for something to do: calls, and the engine whose turn it is, or nil. It is not ok when the calls are the last.
 func (w *Worker) next() (calls []func(), e *Engine, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for {
 		for range w.engines {
 			w.turn = (w.turn + 1) % len(w.engines)
-			if x := w.engines[w.turn]; x.busy || x.poked {
+			if x := w.engines[w.turn]; !w.closed && (x.busy || x.poked) {
 				e = x
 				x.receive()
 				break
 			}
 		}
 		calls, w.calls = w.calls, nil
-		switch {
-		case e != nil || len(calls) > 0:
-			return calls, e, true
-		case w.closed:
-			return nil, nil, false
+		if w.closed || e != nil || len(calls) > 0 {
+			return calls, e, !w.closed
 		}
 		w.work.Wait()
 	}

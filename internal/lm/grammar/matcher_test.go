@@ -188,14 +188,25 @@ func TestDraftAllocations(t *testing.T) {
 // checkEpoch holds a machine to what it relies on: all that its states and its list of masks refer to is of this epoch.
 func checkEpoch(t *testing.T, m *machine) {
 	t.Helper()
+	checked := map[*frame]bool{m.bottom: true}
+	var check func(f *frame)
+	check = func(f *frame) {
+		if checked[f] {
+			return
+		}
+		checked[f] = true
+		if f.parents == nil || m.frames[frameKey{f.parents.id, f.node, f.count}] != f || m.linked(f.parents.frames) != f.parents {
+			t.Fatal("a state has a frame of an earlier epoch")
+		}
+		for _, p := range f.parents.frames {
+			check(p)
+		}
+	}
 	known := map[*state]bool{}
 	for _, s := range m.states {
 		known[s] = true
 		for _, c := range s.configs {
-			f := c.stack
-			if f != m.bottom && m.frames[frameKey{f.parents.id, f.node, f.count}] != f {
-				t.Fatal("a state has a frame of an earlier epoch")
-			}
+			check(c.stack)
 		}
 		for _, to := range s.next {
 			if to != nil && to != m.dead && m.states[string(appendKey(nil, to.configs, to.accept))] != to {
@@ -285,5 +296,23 @@ func TestTextOfTwoReadings(t *testing.T) {
 		if !m.Done() {
 			t.Error("not done")
 		}
+	}
+}
+
+// States are bounded where no mask is asked for, too.
+func TestForgetBetweenSteps(t *testing.T) {
+	g := compile(t, `{"pattern": "^[a-z]*$", "maxLength": 3000}`)
+	m := g.Start(byteVocabularyOnce)
+	m.machine.maxState = 20_000
+	for i, b := range []byte(`"` + strings.Repeat("x", 3000) + `"`) {
+		if err := m.Accept(int(b)); err != nil {
+			t.Fatal(err)
+		}
+		if n := m.machine.bytes + m.machine.stacks.bytes; n > 2*m.machine.maxState {
+			t.Fatalf("%d bytes of states behind byte %d, the bound is %d", n, i, m.machine.maxState)
+		}
+	}
+	if !m.Done() {
+		t.Error("not done")
 	}
 }

@@ -7,6 +7,3 @@ func (m *Model) PassBytes(tokens int) int { return m.passBytes(tokens) }
 
 // NewCacheOf returns a cache with pages for n positions.
 func NewCacheOf(m *Model, t op.CacheType, n int) *KVCache { return newCache(m, t, n) }
-
-// LearnedBytes is what TrainBytes takes a trainable value for.
-const LearnedBytes = learnedBytes

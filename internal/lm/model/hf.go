@@ -3,13 +3,12 @@ package model
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"retort/internal/format/atomicfile"
 	"retort/internal/format/safetensors"
 	"retort/internal/format/weights"
 )
@@ -288,7 +287,7 @@ func yarnScale(factor, mscale float64) float64 {
 // loadFolder opens a folder with config.json and safetensors.
 func loadFolder(dir string, opts LoadOptions) (*Model, error) {
 	path := filepath.Join(dir, ConfigName)
-	b, err := readSmall(path, maxConfigBytes)
+	b, err := atomicfile.ReadFile(path, maxConfigBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -324,18 +323,4 @@ func FromSafetensors(f *safetensors.File, c Config, opts LoadOptions) (*Model, e
 		return nil, err
 	}
 	return Bind(c, src, opts)
-}
-
-// readSmall reads a file of at most most bytes.
-func readSmall(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(b)) > most {
-		err = fmt.Errorf("%s: more than %d bytes", path, most)
-	}
-	return b, err
 }

@@ -14,6 +14,7 @@ import (
 
 	"retort/internal/compute/kernel"
 	"retort/internal/compute/quant"
+	"retort/internal/format/atomicfile"
 	"retort/internal/format/safetensors"
 	"retort/internal/format/weights"
 )
@@ -84,7 +85,7 @@ func openAdapter(dir string, c *Config) (*adapter, error) {
 }
 
 func readAdapter(dir string, c *Config) (*adapter, error) {
-	config, err := readSmall(filepath.Join(dir, adapterConfigName), maxConfigBytes)
+	config, err := atomicfile.ReadFile(filepath.Join(dir, adapterConfigName), maxConfigBytes)
 	if err != nil {
 		return nil, err
 	}

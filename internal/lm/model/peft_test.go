@@ -3,6 +3,7 @@ package model
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -242,6 +243,16 @@ func TestAdapterRefusals(t *testing.T) {
 		{"tokens", `"peft_type"`, `"trainable_token_indices": {"embed_tokens": [1]}, "peft_type"`, nil, "trainable_token_indices is"},
 		{"empty objects", `"peft_type"`, `"trainable_token_indices": {}, "peft_type"`, nil, ""},
 		{"layers twice", `"peft_type"`, `"layer_replication": [[0, 1], [0, 2]], "peft_type"`, nil, "layer_replication is"},
+		{"NaN", "", "", func(s []safetensors.Source, _ *safetensors.File) []safetensors.Source {
+			for i := range s {
+				if s[i].Name == q+".lora_A.weight" {
+					values := make([]float32, s[i].Shape[0]*s[i].Shape[1])
+					values[5] = float32(math.NaN())
+					s[i].Write = func(w io.Writer) error { _, err := w.Write(bytesOf(values)); return err }
+				}
+			}
+			return s
+		}, q + ".lora_A.weight has a value that is not finite"},
 		{"another rank", `"r": 3`, `"r": 4`, nil, "want a rank of 4"},
 		{"rank of none", `"q_proj": 2`, `"q_proj": 0`, nil, "rank 0, want 1 to 4096"},
 		{"rank between", `"q_proj": 2`, `"q_proj": 1.5`, nil, "rank 1.5, want 1 to 4096"},

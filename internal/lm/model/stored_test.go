@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -220,5 +221,29 @@ func TestLoRARefuses(t *testing.T) {
 			t.Errorf("merge: %v", err)
 		}
 		m.Close()
+	}
+}
+
+// TestEncodeRowsPlace: the place of a weight that cannot be stored counts from the tensor's start, not from the piece's.
+func TestEncodeRowsPlace(t *testing.T) {
+	const n, rows, bad = 512, 400, 300*512 + 9
+	row := func(dst []float32, i int) {
+		clear(dst)
+		if i == bad/n {
+			dst[bad%n] = float32(math.Inf(1))
+		}
+	}
+	var e *quant.RangeError
+	if err := encodeRowsOf(io.Discard, quant.Q8_0, rows, n, row); !errors.As(err, &e) || e.Index != bad {
+		t.Errorf("by rows: %v, want weight %d", err, bad)
+	}
+	values := make([]float32, rows*n)
+	values[bad] = float32(math.Inf(1))
+	if err := encodeRows(io.Discard, quant.F16, values, n); !errors.As(err, &e) || e.Index != bad {
+		t.Errorf("at once: %v, want weight %d", err, bad)
+	}
+	raw := bytesOf(values)
+	if _, err := narrowed(quant.F32, raw); !errors.As(err, &e) || e.Index != bad {
+		t.Errorf("narrowed: %v, want weight %d", err, bad)
 	}
 }

@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"retort/internal/format/tokenizer"
 	"retort/internal/lm/chat"
 	"retort/internal/lm/generate"
 	"retort/internal/lm/grammar"
 	"retort/internal/lm/scripted"
+	"retort/internal/numtest"
 )
 
 var hello = []chat.Message{{Role: "user", Content: "hello"}}
@@ -43,7 +47,7 @@ func TestAnswer(t *testing.T) {
 			}
 		case Logprob:
 			want := []string{"Hi", " there", "!"}[chosen]
-			if x := e.Token; x.Text != want || len(x.Top) != 2 || x.Top[0] != x.Choice || x.Logprob < math.Log(0.99) || x.Top[1].Logprob > x.Logprob {
+			if x := e.Token; x.Text != want || len(x.Top) != 2 || x.Top[0] != x.Choice || x.Logprob < math.Log(0.99) || x.Logprob > 0 || x.Top[1].Logprob > x.Logprob {
 				t.Errorf("token %d is %+v, want %q all but certain, and the first of two", chosen, x, want)
 			}
 			chosen++
@@ -133,6 +137,7 @@ func TestStop(t *testing.T) {
 		"control token":              {control, []string{"<|im_start|>"}, "", "Hi", "<|im_start|>"},
 		"control token and text":     {control, []string{"<|im_start|>yo"}, "", "Hi", "<|im_start|>yo"},
 		"control token and no text":  {control, []string{"<|im_start|>me"}, "", "HiyouEND", ""},
+		"the beginning of one":       {control, []string{"END!"}, "", "HiyouEND", ""},
 		"over tokens":                {control, []string{"uE"}, "", "Hiyo", "uE"},
 		"the first of several":       {control, []string{"END", "you"}, "", "Hi", "you"},
 		"in reasoning":               {thinking, []string{"me"}, "let ", "", "me"},
@@ -190,6 +195,9 @@ func TestSchemaBehindThinking(t *testing.T) {
 		if err != nil || c.reasoning != "*" && res.Reasoning != c.reasoning || res.Text != c.text {
 			t.Errorf("%s: %q, %q, %v, want %q, %q", name, res.Reasoning, res.Text, err, c.reasoning, c.text)
 		}
+		if n := res.Timing.Decoded; n != len(res.Tokens)-1 {
+			t.Errorf("%s: %d tokens of %d were decoded: the end of a value that is whole is not asked for", name, n, len(res.Tokens))
+		}
 		if (res.Reasoning == "") != (res.Usage.Reasoning == 0) {
 			t.Errorf("%s: %d tokens of reasoning in %q", name, res.Usage.Reasoning, res.Reasoning)
 		}
@@ -216,9 +224,18 @@ func TestBoundSpelledMark(t *testing.T) {
 		{"<</", []string{"</think>", "think", "a"}, []string{"a</think>{"}},
 		{"think", []string{">", ">Ċ", ">ĊĊ", "a", "</think>"}, []string{">ĊĊĊ", ">x", "<|im_end|>", "a</think>{"}},
 		{">Ċ", []string{"Ċ", `"`}, []string{"ĊĊ", "a", "<|im_end|>"}},
+		{"!ĊĊ", nil, nil}, // one break is left
 		{"Ċ", []string{`"`}, []string{"Ċ", "ĊĊ", "a"}},
 		{`"`, []string{"y"}, []string{"Ċ", "a"}},
 	} {
+		if refused, ok := strings.CutPrefix(step.accept, "!"); ok {
+			c := *b
+			c.matcher = b.matcher.Clone()
+			if c.Accept(id(refused)) == nil {
+				t.Errorf("%q is accepted", refused)
+			}
+			continue
+		}
 		if step.accept != "" {
 			if err := b.Accept(id(step.accept)); err != nil {
 				t.Fatal(err)
@@ -244,7 +261,7 @@ func TestBoundSpelledMark(t *testing.T) {
 
 // G4: an answer that was cut before it is valid is an error, whatever it looks like.
 func TestCut(t *testing.T) {
-	m := open(t, scripted.Model{Control: marks, Next: map[string]string{"": "7"}, Context: 40}, Options{})
+	m := open(t, scripted.Model{Control: marks, Next: map[string]string{"": "7"}, Context: 15}, Options{})
 	for name, c := range map[string]struct {
 		max  int
 		full bool
@@ -291,6 +308,67 @@ func TestCancel(t *testing.T) {
 	res, err := a.Wait()
 	if !errors.Is(err, context.Canceled) || res.Finish != FinishInterrupted || res.Text == "" || strings.Trim(res.Text, "a") != "" || len(res.Tokens) != len(res.Text) {
 		t.Errorf("%q (%s), %d tokens, error %v", res.Text, res.Finish, len(res.Tokens), err)
+	}
+}
+
+// So does one that runs out of time.
+func TestDeadline(t *testing.T) {
+	m := open(t, scripted.Model{Control: marks, Next: map[string]string{"": "a"}, Context: 1_000_000}, Options{CacheBytes: 1 << 30})
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
+	defer cancel()
+	if res, err := m.Ask(ctx, Request{Text: "x"}); !errors.Is(err, context.DeadlineExceeded) || res.Finish != FinishInterrupted {
+		t.Errorf("%d tokens (%s), error %v", len(res.Tokens), res.Finish, err)
+	}
+}
+
+// Calls of functions are told as they come; what turns out to be none is content.
+func TestToolCalls(t *testing.T) {
+	template, err := os.ReadFile(numtest.Shared(t, "data/templates/Qwen-Qwen2.5-7B-Instruct.jinja"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, end := "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\"", ": 1}}\n</tool_call>"
+	r := Request{Messages: hello, Chat: chat.Options{Tools: []chat.Tool{{Name: "add"}}}}
+	for name, c := range map[string]struct {
+		says   []string
+		kinds  []Kind
+		text   string
+		calls  []chat.ToolCall
+		finish Finish
+	}{
+		"a call":     {[]string{begin, end}, []Kind{Progress, CallBegin, CallArguments, CallEnd, Finished}, "", []chat.ToolCall{{ID: "call_0", Name: "add", Arguments: `{"a": 1}`}}, FinishToolCalls},
+		"half a one": {[]string{begin, "!"}, []Kind{Progress, CallBegin, CallArguments, CallBroken, Content, Finished}, begin + "!", nil, FinishStop},
+	} {
+		m := open(t, scripted.Model{Text: []string{begin, end}, Control: marks, Template: string(template), Context: 2048, Next: chain("\n", c.says...)}, Options{})
+		a, err := m.Start(context.Background(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var kinds []Kind
+		for e := range a.Events() {
+			if len(kinds) == 0 || kinds[len(kinds)-1] != e.Kind {
+				kinds = append(kinds, e.Kind)
+			}
+		}
+		res, err := a.Wait()
+		if err != nil || res.Text != c.text || !slices.Equal(res.ToolCalls, c.calls) || res.Finish != c.finish {
+			t.Errorf("%s: %q, %+v (%s), %v", name, res.Text, res.ToolCalls, res.Finish, err)
+		}
+		if !slices.Equal(kinds, c.kinds) {
+			t.Errorf("%s: events %v, want %v", name, kinds, c.kinds)
+		}
+	}
+}
+
+// A text begins with the BOS that the model's file asks for.
+func TestTextBOS(t *testing.T) {
+	files, err := tokenizer.Open(numtest.Shared(t, "data/vocabs/ggml-vocab-llama-spm.gguf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := (&Form{Tokenizer: files.Tokenizer, Rows: files.Tokenizer.Vocab()}).Prompt(Request{Text: "hello"})
+	if err != nil || len(ids) != 2 || ids[0] != 1 {
+		t.Errorf("hello is %v, %v, want 1 and a word", ids, err)
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 // bound binds an answer to a grammar: the mask of the engine. Where the model thinks first, its thinking is free and what
 // follows the block is bound.
 type bound struct {
-	form    *Form
-	vocab   *vocabulary
-	matcher *grammar.Matcher
-	place   place
-	closing int    // inThought: how many bytes of the closing mark the text ends with
-	breaks  int    // behind: line breaks that may still come and are no part of the answer
-	tail    []byte // inAnswer: the last of it
+	form     *Form
+	vocab    *vocabulary
+	matcher  *grammar.Matcher
+	place    place
+	thoughts *thoughts // nil where the answer begins at once
+	closing  int       // inThought: how many bytes of the closing mark the text ends with
+	breaks   int       // behind: line breaks that may still come and are no part of the answer
+	tail     []byte    // inAnswer: the last of it
 }
 
 // place is where an answer stands.
@@ -33,11 +34,14 @@ const (
 func (f *Form) bind(g *grammar.Grammar, thinking, may bool) *bound {
 	v := f.vocabulary()
 	b := &bound{form: f, vocab: v, matcher: g.Start(v.Vocabulary), place: inAnswer}
+	if !thinking && !may {
+		return b
+	}
+	b.thoughts = v.thoughts()
 	switch {
-	case v.thoughts == nil:
 	case thinking:
 		b.place = inThought
-	case may && v.thoughts.open >= 0:
+	case b.thoughts.open >= 0:
 		b.place = atBegin
 	}
 	return b
@@ -46,17 +50,17 @@ func (f *Form) bind(g *grammar.Grammar, thinking, may bool) *bound {
 // Mask implements generate.Mask.
 func (b *bound) Mask(dst []uint64) error {
 	if b.place == inThought {
-		copy(dst, b.vocab.thoughts.free[b.closing])
+		copy(dst, b.thoughts.free[b.closing])
 		return nil
 	}
 	err := b.matcher.Mask(dst)
 	switch b.place {
 	case atBegin:
-		id := b.vocab.thoughts.open
+		id := b.thoughts.open
 		dst[id>>6] |= 1 << (id & 63)
 	case behind:
 		for n := 1; n <= b.breaks; n++ {
-			for _, id := range b.vocab.thoughts.breaks[n] {
+			for _, id := range b.thoughts.breaks[n] {
 				dst[id>>6] |= 1 << (id & 63)
 			}
 		}
@@ -67,7 +71,7 @@ func (b *bound) Mask(dst []uint64) error {
 // Accept implements generate.Mask.
 func (b *bound) Accept(id int) error {
 	switch {
-	case b.place == atBegin && id == b.vocab.thoughts.open:
+	case b.place == atBegin && id == b.thoughts.open:
 		b.place = inThought
 		return nil
 	case b.place == inThought:

@@ -51,6 +51,14 @@ func TestForesee(t *testing.T) {
 			t.Errorf("behind %q: two of %v are %v", step.accept, got, cut)
 		}
 	}
+	b = f.bind(g, false, false)
+	accept(`{"name": "`)
+	for range maxTail {
+		accept("ab")
+		if len(b.tail) > maxTail {
+			t.Fatalf("%d bytes are kept to look back at, want %d at most", len(b.tail), maxTail)
+		}
+	}
 	// As the model would write it: the whole text has the tokens that were foreseen at its joint.
 	b = f.bind(g, false, false)
 	accept(`{"name": "x",`)

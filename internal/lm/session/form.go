@@ -93,7 +93,7 @@ func (f *Form) Chat() (*chat.Chat, error) {
 	return f.chat, nil
 }
 
-// thinks says whether the model may open a thinking block by itself: its template knows them.
+// thinks says whether the model's template knows thinking blocks, which the model may then open by itself.
 func (f *Form) thinks() bool {
 	return f.Info.Template != nil && strings.Contains(f.Info.Template.Text, thinkOpen)
 }
@@ -109,24 +109,22 @@ func (f *Form) text(dst []byte, id int) []byte {
 // vocabulary is a model's tokens for the masks of its answers.
 type vocabulary struct {
 	*grammar.Vocabulary
-	thoughts *thoughts // nil for a model without a template
+	thoughts func() *thoughts // made when a model thinks first
 }
 
-// newVocabulary sorts the tokens. Control tokens, rows that have no token and tokens that are not used are never written;
-// those that end an answer end it.
+// newVocabulary sorts the tokens. Those that end an answer end it; control tokens, tokens of no use and rows without one
+// have no bytes, and are never written.
 func (f *Form) newVocabulary() *vocabulary {
 	tokens := make([][]byte, f.Rows)
 	var ends []int
 	for id := range min(len(tokens), f.Tokenizer.Vocab()) {
 		if f.Tokenizer.IsEOG(id) {
 			ends = append(ends, id)
-		} else if !f.Tokenizer.IsSpecial(id) && !f.Tokenizer.IsUnused(id) {
+		} else {
 			tokens[id] = f.Tokenizer.Bytes(id)
 		}
 	}
 	v := &vocabulary{Vocabulary: grammar.NewVocabulary(tokens, ends)}
-	if f.chat != nil {
-		v.thoughts = newThoughts(f, tokens)
-	}
+	v.thoughts = sync.OnceValue(func() *thoughts { return newThoughts(f, tokens) })
 	return v
 }

@@ -20,12 +20,15 @@ func TestQueueJoins(t *testing.T) {
 	for i := range int32(2) {
 		q.push(Event{Kind: Logprob, Token: Token{Choice: Choice{ID: i}}})
 	}
+	for _, call := range []int{0, 0, 1} {
+		q.push(Event{Kind: CallArguments, Text: "x", Call: call})
+	}
 	q.close()
 	var got []string
 	for e, ok := q.next(); ok; e, ok = q.next() {
 		got = append(got, fmt.Sprintf("%d %s %d %d", e.Kind, e.Text, e.Done, e.Token.ID))
 	}
-	want := fmt.Sprint([]string{fmt.Sprintf("%d  2 0", Progress), "0 ab 0 0", "1 01 0 0", fmt.Sprintf("%d  0 0", Logprob), fmt.Sprintf("%d  0 1", Logprob)})
+	want := fmt.Sprint([]string{fmt.Sprintf("%d  2 0", Progress), "0 ab 0 0", "1 01 0 0", fmt.Sprintf("%d  0 0", Logprob), fmt.Sprintf("%d  0 1", Logprob), fmt.Sprintf("%d xx 0 0", CallArguments), fmt.Sprintf("%d x 0 0", CallArguments)})
 	if s := fmt.Sprint(got); s != want {
 		t.Errorf("events %s, want %s", s, want)
 	}

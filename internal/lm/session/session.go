@@ -119,10 +119,9 @@ func (h *Host) OpenFile(ctx context.Context, f *gguf.File, o Options) (*Model, e
 	form, err := LookFile(f)
 	if err == nil {
 		var m *Model
-		m, err = h.load(ctx, form, o, source{load: func(opts model.LoadOptions) (*model.Model, error) { return model.FromGGUF(f, opts) },
+		m, err = h.load(ctx, form, o, source{file: f, load: func(opts model.LoadOptions) (*model.Model, error) { return model.FromGGUF(f, opts) },
 			sample: func(p fingerprint) error { return p.gguf(f) }})
 		if err == nil {
-			m.file = f
 			return m, nil
 		}
 		err = fmt.Errorf("%s: %w", f.Name(), err)
@@ -132,6 +131,7 @@ func (h *Host) OpenFile(ctx context.Context, f *gguf.File, o Options) (*Model, e
 
 // source is where weights come from.
 type source struct {
+	file   *gguf.File // that belongs to the model, or nil
 	load   func(model.LoadOptions) (*model.Model, error)
 	sample func(fingerprint) error
 }
@@ -162,7 +162,7 @@ func (h *Host) load(ctx context.Context, form *Form, o Options, s source) (*Mode
 		return nil, errors.Join(err, weights.Close())
 	}
 	eo.ID = p.text()
-	m := &Model{Form: form, host: h, engine: generate.New(h.worker, weights, eo)}
+	m := &Model{Form: form, host: h, file: s.file, engine: generate.New(h.worker, weights, eo)}
 	h.mu.Lock()
 	h.models[m] = true
 	h.mu.Unlock()

@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"retort/internal/format/gguf"
 	"retort/internal/lm/chat"
+	"retort/internal/lm/convert"
 	"retort/internal/lm/model"
 	"retort/internal/lm/scripted"
 )
@@ -211,5 +213,50 @@ func TestSavePrompt(t *testing.T) {
 		if n, err := m.LoadPrompt(context.Background(), file); n != 0 || err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %d tokens, %v", name, n, err)
 		}
+	}
+}
+
+// Closing a model gives its file back, of a folder as of one file, and the host forgets it.
+func TestCloseGivesBack(t *testing.T) {
+	file, folder := write(t, speaker), filepath.Join(t.TempDir(), "folder")
+	if err := convert.ToFolder(context.Background(), file, folder, convert.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	h := NewHost(1)
+	defer h.Close()
+	mapped := func(path string) bool {
+		b, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Skip(err)
+		}
+		return strings.Contains(string(b), path)
+	}
+	for _, path := range []string{file, folder} {
+		m, err := h.Open(context.Background(), path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, m, Request{Messages: hello}).Text; got != "Hi there!" || !mapped(path) {
+			t.Errorf("%s says %q; mapped: %v", path, got, mapped(path))
+		}
+		if err := m.Close(); err != nil || mapped(path) || len(h.models) > 0 {
+			t.Errorf("closed: %v, mapped: %v, %d models are open", err, mapped(path), len(h.models))
+		}
+	}
+}
+
+// Tensors are added up by type, those of most bytes first.
+func TestShares(t *testing.T) {
+	var s shares
+	for range 2 {
+		s.add("F32", 10, 40)
+	}
+	for range 3 {
+		s.add("Q4_0", 320, 180)
+	}
+	var i Info
+	i.finish(s, "")
+	if want := []Share{{"Q4_0", 3, 960, 540}, {"F32", 2, 20, 80}}; !slices.Equal(i.Tensors, want) || i.Parameters != 980 || i.Size != 620 || i.Type() != "Q4_0" || i.Template != nil {
+		t.Errorf("%+v, want %+v", i, want)
 	}
 }

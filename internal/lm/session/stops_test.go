@@ -40,7 +40,7 @@ func TestStopper(t *testing.T) {
 
 // What may be the beginning of a stop text is never shown before it is known.
 func TestStopperHoldsBack(t *testing.T) {
-	s := newStopper([]string{"END"})
+	s := newStopper([]string{"END", "zz"})
 	for _, c := range [][2]string{{"a E", "a "}, {"N", ""}, {"X", "ENX"}} {
 		if got := string(s.write([]byte(c[0]), false)); got != c[1] {
 			t.Errorf("after %q %q is shown, want %q", c[0], got, c[1])

@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
+	"retort/internal/format/atomicfile"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ const maxFile = 1 << 20
 // ReadText gives the recognised lines of receipt id in reading order, joined by line breaks, from DIR/box/ID.csv.
 func ReadText(dir, id string) (string, error) {
 	path := filepath.Join(dir, "box", id+".csv")
-	b, err := readBounded(path)
+	b, err := atomicfile.ReadFile(path, maxFile)
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +59,7 @@ func ParseBox(b []byte) (string, error) {
 // ReadGold gives the gold fields of receipt id from DIR/key/ID.json. A field that is missing there is missing here.
 func ReadGold(dir, id string) (map[string]string, error) {
 	path := filepath.Join(dir, "key", id+".json")
-	b, err := readBounded(path)
+	b, err := atomicfile.ReadFile(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -69,20 +68,4 @@ func ReadGold(dir, id string) (map[string]string, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return fields, nil
-}
-
-func readBounded(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s: more than %d bytes", path, maxFile)
-	}
-	return b, nil
 }

@@ -1,0 +1,4 @@
+package model
+
+// LearnedBytes is what TrainBytes takes a trainable value for.
+const LearnedBytes = learnedBytes
