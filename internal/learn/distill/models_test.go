@@ -140,6 +140,9 @@ func TestFormsOfModels(t *testing.T) {
 				t.Errorf("of %s: token %d is %q, end %v; want %q, %v", name, id, tok.Token(id), tok.IsEOG(id), ends.Token(id), ends.IsEOG(id))
 			}
 		}
+		if got, err := f.StringOr("general.name", ""); err != nil || got != "colours student of "+(Source{Path: forms[0]}).name() {
+			t.Errorf("of %s: the student is called %q, %v", name, got, err)
+		}
 		if template, err := f.StringOr("tokenizer.chat_template", ""); err != nil || template != echoTemplate {
 			t.Errorf("of %s: the student's template is %q, %v", name, template, err)
 		}
