@@ -42,6 +42,7 @@ func (r *run) exam(ctx context.Context, trained bool) error {
 	if !trained {
 		return r.keep(report.RoleStudent, func(*report.Prediction) bool { return false })
 	}
+	r.state.enter("load for the exam")
 	student, err := r.source(Source{Name: r.task.Recipe.Name + "-student", Path: filepath.Join(r.o.Out, studentFile)})
 	if err != nil {
 		return err
@@ -86,6 +87,7 @@ func (r *run) examBaseline(items, all []task.Item) error {
 // examModel answers items with a model, which is loaded if there is something to ask. Of its lines those about all stay,
 // where they are still what it would answer.
 func (r *run) examModel(ctx context.Context, items, all []task.Item, role string, s source) error {
+	r.state.enter("load for the exam")
 	key := func(it task.Item) string { return r.examKey(s, role, it) }
 	w, err := r.openExam(role, all, key)
 	if err != nil {
@@ -109,7 +111,6 @@ func (r *run) examModel(ctx context.Context, items, all []task.Item, role string
 	if err != nil {
 		return fmt.Errorf("%s: %w", phase, err)
 	}
-	r.state.enter("load for the exam")
 	l, err := r.open(ctx, s, 1, tokens)
 	if err != nil {
 		return err

@@ -140,6 +140,29 @@ func TestBaselineLearnsAgain(t *testing.T) {
 	}
 }
 
+// TestExamHasRoomForTheLongest: whichever item it is.
+func TestExamHasRoomForTheLongest(t *testing.T) {
+	o := tinyOptions(t)
+	long := strings.Repeat("The boat is red. ", 20)
+	e := ExamineOptions{Recipe: changeRecipe(t, o.Recipe, "val.jsonl", "The boat is red.", long), Model: o.Teacher, Split: task.Val, Out: o.Out, Threads: 2}
+	if got, err := Examine(context.Background(), e); err != nil || got.Items != 6 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	lines, err := report.ReadPredictions(filepath.Join(e.Out, report.PredictionsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	longest := 0
+	for i, p := range lines {
+		if longest = max(longest, p.PromptTokens); i == 0 && p.PromptTokens > 50 || !task.Complete([]string{"colour", "sure"}, p.Answer) {
+			t.Errorf("item %d: a prompt of %d tokens and the answer %s", i, p.PromptTokens, p.Answer)
+		}
+	}
+	if longest < 100 {
+		t.Errorf("the longest prompt has %d tokens: the test sees nothing", longest)
+	}
+}
+
 // TestExamineFewer: a small exam after a bigger one counts its own items.
 func TestExamineFewer(t *testing.T) {
 	o := tinyOptions(t)

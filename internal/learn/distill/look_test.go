@@ -131,6 +131,29 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestTeachRoom: the teacher has room for its own prompts, not for the student's.
+func TestTeachRoom(t *testing.T) {
+	o := tinyOptions(t)
+	o.Teacher.Path = oddModel(t, t.TempDir(), "chats", 1, func(*model.Config) {}, func(md *gguf.Metadata) {
+		md.Set("tokenizer.chat_template", gguf.ValueOf(strings.Repeat("Think. ", 10)+echoTemplate))
+	})
+	r := looked(t, o)
+	asks, longest := r.asks(r.learned), 0
+	for _, a := range asks {
+		ids, err := r.teacher.form.Prompt(a.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, len(ids))
+	}
+	if got, err := r.teachRoom(r.learned, asks); err != nil || got != longest+r.task.Recipe.Teacher.MaxTokens+1 {
+		t.Errorf("room of %d, %v; the longest prompt has %d tokens, an answer %d", got, err, longest, r.task.Recipe.Teacher.MaxTokens)
+	}
+	if r.task.Recipe.Teacher.MaxTokens != 40 || longest < 30 {
+		t.Errorf("prompts of %d tokens: the test sees nothing", longest)
+	}
+}
+
 // TestHalfAnswered: an item of which an answer is missing is not learned from.
 func TestHalfAnswered(t *testing.T) {
 	r := looked(t, tinyOptions(t))

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -138,6 +140,9 @@ func TestFormsOfModels(t *testing.T) {
 				t.Errorf("of %s: token %d is %q, end %v; want %q, %v", name, id, tok.Token(id), tok.IsEOG(id), ends.Token(id), ends.IsEOG(id))
 			}
 		}
+		if got, err := f.StringOr("general.name", ""); err != nil || got != "colours student of "+(Source{Path: forms[0]}).name() {
+			t.Errorf("of %s: the student is called %q, %v", name, got, err)
+		}
 		if template, err := f.StringOr("tokenizer.chat_template", ""); err != nil || template != echoTemplate {
 			t.Errorf("of %s: the student's template is %q, %v", name, template, err)
 		}
@@ -173,6 +178,28 @@ func TestStudentIsPadded(t *testing.T) {
 	tok, err := tokenizer.FromGGUF(student(t, o.Out))
 	if err != nil || tok.Vocab() != rows || !tok.IsUnused(rows-1) || tok.IsUnused(rows-65) {
 		t.Errorf("%d tokens, want %d, the last 64 unused (%v)", tok.Vocab(), rows, err)
+	}
+}
+
+// TestFolderRefusedBeforeAnythingIsPaid: a folder that could not become student.gguf ends the run before the teacher is asked.
+func TestFolderRefusedBeforeAnythingIsPaid(t *testing.T) {
+	o := tinyOptions(t)
+	o.Student.Path = folderOf(t, exactModel(t, t.TempDir(), "student", 2))
+	path := filepath.Join(o.Student.Path, model.ConfigName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := strings.Replace(string(b), `"num_hidden_layers": 2`, `"num_hidden_layers": 3`, 1)
+	if more == string(b) {
+		t.Fatal("config.json does not say how many layers there are")
+	}
+	put(t, path, more)
+	if _, err := Run(context.Background(), o); err == nil || !strings.HasPrefix(err.Error(), "student: ") || !strings.Contains(err.Error(), "blk.2.") {
+		t.Errorf("a folder without its last layer: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(o.Out, teacherFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the teacher was asked first (%v)", err)
 	}
 }
 

@@ -130,8 +130,9 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%v: %+v, want %s, ok %v", c.answers, v, c.want, c.ok)
 		}
 	}
-	counts := CountVerdicts([]Verification{tk.Verify(Item{}, []string{good}), tk.Verify(Item{}, []string{good, other}), tk.Verify(Item{}, []string{"no"})})
-	want := []Count{{"parse", 2, 1, 1, 0}, {"schema", 2, 0, 0, 0}, {"format", 2, 0, 0, 0}, {"agree", 1, 1, 1, 0}}
+	counts := CountVerdicts([]Verification{tk.Verify(Item{}, []string{good}), tk.Verify(Item{}, []string{good, other}), tk.Verify(Item{}, []string{"no"}),
+		tk.Verify(Item{}, []string{`{"company": "ABC", "total": "cheap", "x": 1}`})}) // refused twice
+	want := []Count{{"parse", 3, 1, 1, 0}, {"schema", 2, 1, 1, 0}, {"format", 2, 1, 0, 0}, {"agree", 2, 1, 1, 0}}
 	if !slices.Equal(counts, want) {
 		t.Errorf("counts %+v, want %+v", counts, want)
 	}

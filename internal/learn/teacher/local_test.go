@@ -131,15 +131,15 @@ func TestAskStops(t *testing.T) {
 	asked = 0
 	err = endless.Ask(context.Background(), nil, 2, func() (Question, bool) {
 		asked++
-		return Question{Text: "ac"[asked-1 : asked], Max: 1 << 19}, true
+		return Question{Text: "ac"[asked-1 : asked], Max: 1 << 13}, true
 	}, func(int, Answer) error { return enough })
-	if s := endless.model.Engine().Stats(); !errors.Is(err, enough) || asked != 2 || s.Decoded >= 1<<19 || s.Running+s.Waiting != 0 {
+	if s := endless.model.Engine().Stats(); !errors.Is(err, enough) || asked != 2 || s.Decoded >= 1<<13 || s.Running+s.Waiting != 0 {
 		t.Errorf("%v, with %+v", err, s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done = 0
 	err = l.Ask(ctx, nil, 3, next, func(int, Answer) error { done++; cancel(); return nil })
-	if !errors.Is(err, context.Canceled) {
+	if err != context.Canceled { // of no question
 		t.Errorf("cancelled: %v", err)
 	}
 	// A question that cannot be asked is told by its number, when those before it are answered or given up.

@@ -24,6 +24,7 @@ func TestFit(t *testing.T) {
 		l := &data.Loader{Examples: []data.Example{{Tokens: make([]int32, 7)}, {Tokens: make([]int32, rows)}}, Batch: 1, Tokens: 50}
 		m.Recompute = false
 		kept := m.TrainBytes(rows)
+		m.Recompute = true // as an earlier call may have left it
 		got := Fit(m, l)
 		if want := kept > recomputeAbove; m.Recompute != want || got != int64(m.TrainBytes(rows)) || want != (rows >= least) {
 			t.Errorf("%d tokens of %d bytes kept: recompute %v, told %d; want %v, %d", rows, kept, m.Recompute, got, want, m.TrainBytes(rows))
