@@ -88,9 +88,20 @@ func permits(allowed []uint64, id int) bool {
 	return allowed == nil || id>>6 < len(allowed) && allowed[id>>6]>>(id&63)&1 == 1
 }
 
+// greedy returns the first of the largest logits that are allowed; a NaN is none.
 func greedy(logits []float32, allowed []uint64) (int32, error) {
-	best := -1
-	for i, z := range logits {
+	best, most := -1, float32(math.Inf(-1))
+	if allowed == nil {
+		for i, z := range logits {
+			if z > most {
+				best, most = i, z
+			}
+		}
+	}
+	if best >= 0 {
+		return int32(best), nil
+	}
+	for i, z := range logits { // with a mask, or where nothing is above -Inf
 		if (best < 0 || z > logits[best]) && z == z && permits(allowed, i) {
 			best = i
 		}

@@ -238,3 +238,25 @@ func TestSetTopP(t *testing.T) {
 		}
 	}
 }
+
+// TestGreedyIsTheFirstLargest: with and without a mask, among NaN, infinities and equals.
+func TestGreedyIsTheFirstLargest(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for _, c := range []struct {
+		logits []float32
+		want   int32 // -1 is none
+	}{
+		{[]float32{1, 3, 2, 3}, 1}, {[]float32{nan, 1, nan, 2}, 3}, {[]float32{-inf, -inf}, 0}, {[]float32{nan, -inf, -inf}, 1}, {[]float32{nan, nan}, -1},
+		{[]float32{inf, 1, inf}, 0}, {nil, -1}, {[]float32{-5, -4}, 1},
+	} {
+		for _, allowed := range [][]uint64{nil, {^uint64(0)}} {
+			got, err := greedy(c.logits, allowed)
+			if (err != nil) != (c.want < 0) || err == nil && got != c.want {
+				t.Errorf("%v, mask %v: %d (%v), want %d", c.logits, allowed != nil, got, err, c.want)
+			}
+		}
+	}
+	if got, _ := greedy([]float32{9, 1, 2, 8}, []uint64{0b0110}); got != 2 {
+		t.Errorf("masked: %d, want 2", got)
+	}
+}

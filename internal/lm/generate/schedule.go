@@ -125,7 +125,7 @@ func (e *Engine) planPrompts(answers int) int {
 		if t == nil {
 			break
 		}
-		n := min(budget, t.pending())
+		n := piece(t.pending(), budget)
 		if e.fit(t, t.cache.Len+n) {
 			t.rows = n
 			budget -= n
@@ -133,6 +133,16 @@ func (e *Engine) planPrompts(answers int) int {
 		}
 	}
 	return count
+}
+
+// piece returns how many of n tokens to read, at most `most`: pieces of one length rather than a short one at the end.
+func piece(n, most int) int {
+	if n <= most {
+		return n
+	}
+	pieces := (n + most - 1) / most
+	even := (n + pieces - 1) / pieces
+	return min((even+leastChunk-1)/leastChunk*leastChunk, most)
 }
 
 // nextPrompt returns whose prompt is read next, nil where all have their rows or wait for another's.

@@ -398,3 +398,12 @@ func TestScoreInPieces(t *testing.T) {
 		t.Errorf("cancelled: %d rows, %v", count, err)
 	}
 }
+
+// TestPiece: a prompt is read in pieces of about one length, none longer than may be.
+func TestPiece(t *testing.T) {
+	for _, c := range []struct{ n, most, want int }{{5, 16, 5}, {512, 512, 512}, {513, 512, 272}, {100, 48, 48}, {90, 48, 48}, {65, 48, 48}, {33, 32, 32}, {600, 500, 304}} {
+		if got := piece(c.n, c.most); got != c.want {
+			t.Errorf("of %d tokens, at most %d: %d, want %d", c.n, c.most, got, c.want)
+		}
+	}
+}

@@ -59,7 +59,7 @@ func (s *speed) measure(at []*timeline, took time.Duration, stats *Stats) {
 		if s.prompt == 0 {
 			s.prompt = each
 		}
-		s.prompt += (each - s.prompt) / 4
+		s.prompt += (each - s.prompt) / 2
 	case prompts == 0 && answers < len(s.rows):
 		known := &s.rows[answers]
 		switch {
