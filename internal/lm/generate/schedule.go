@@ -15,7 +15,7 @@ const (
 	mostChunk  = 512 // tokens of prompts a step: full tiles, and activations stay small
 	leastChunk = 16
 	mixedTime  = 100 * time.Millisecond
-	aloneTime  = 400 * time.Millisecond // bounds how long a request that was cancelled holds its place
+	aloneTime  = time.Second // bounds how long a request that was cancelled holds its place
 )
 
 // step does what there is to do now.
