@@ -7,7 +7,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"retort/internal/lm/generate"
 	"retort/internal/lm/scripted"
 )
 
@@ -62,5 +61,3 @@ func ask(t testing.TB, m *Model, r Request) Result {
 	}
 	return res
 }
-
-var greedy = generate.SamplerOptions{}
