@@ -1,6 +1,8 @@
 package op
 
 import (
+	"math"
+
 	"retort/internal/compute/kernel"
 	"retort/internal/compute/tensor"
 )
@@ -14,11 +16,10 @@ func RMSNorm(p *Pass, x *tensor.Tensor, w *tensor.Vector, eps float32) *tensor.T
 	y := p.New(x.Rows, x.Cols)
 	s := own(p, &p.again.norm)
 	*s = rmsNorm{y: y, x: x, w: w, eps: eps}
+	p.Run.RunRows(x.Rows, s)
 	if p.Tape != nil {
-		s.inv = make([]float32, len(x.Data)/len(w.Data))
 		p.Tape.push(s)
 	}
-	p.Run.RunRows(x.Rows, s)
 	return y
 }
 
@@ -26,17 +27,14 @@ type rmsNorm struct {
 	y, x *tensor.Tensor
 	w    *tensor.Vector
 	eps  float32
-	inv  []float32 // r of each run of values, for the backward pass; nil without one
+	inv  []float32 // r of each run of values, which the gradients of x and of w share
 }
 
 // Rows is the forward pass of rows [lo, hi).
 func (s *rmsNorm) Rows(lo, hi, _ int) {
 	d := len(s.w.Data)
 	for i := lo * s.x.Cols; i < hi*s.x.Cols; i += d {
-		r := kernel.RMSNorm(s.y.Data[i:i+d], s.x.Data[i:i+d], s.w.Data, s.eps)
-		if s.inv != nil {
-			s.inv[i/d] = r
-		}
+		kernel.RMSNorm(s.y.Data[i:i+d], s.x.Data[i:i+d], s.w.Data, s.eps)
 	}
 }
 
@@ -46,21 +44,23 @@ func (s *rmsNorm) backward(p *Pass) {
 	dx := p.Run.Zeroed(s.x)
 	dy := s.y.Grad
 	d := len(s.w.Data)
-	if s.w.Grad != nil {
-		s.backwardWeight(dy, d)
-	}
+	s.inv = make([]float32, len(dy)/d)
 	p.Run.Rows(s.x.Rows, func(lo, hi, worker int) {
 		dyw := p.Run.Scratch(worker, d)
 		for i := lo * s.x.Cols; i < hi*s.x.Cols; i += d {
 			x := s.x.Data[i : i+d]
 			copy(dyw, dy[i:i+d])
 			kernel.Mul(dyw, s.w.Data)
-			r := s.inv[i/d]
+			r := 1 / float32(math.Sqrt(float64(kernel.SumSquares(x)/float32(d)+s.eps)))
+			s.inv[i/d] = r
 			mean := kernel.Dot(dyw, x) * r / float32(d)
 			kernel.Axpy(r, dyw, dx[i:i+d])
 			kernel.Axpy(-r*r*mean, x, dx[i:i+d])
 		}
 	})
+	if s.w.Grad != nil {
+		s.backwardWeight(dy, d)
+	}
 }
 
 // backwardWeight adds to the gradient of w row by row in order, so that the sum does not depend on the workers.
