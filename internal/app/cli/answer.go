@@ -86,19 +86,17 @@ func (o *runOptions) runOnce(ctx context.Context, m *opened, prompt string, w, n
 		}
 	}
 	res, err := a.Wait()
-	if kept := o.keep(ctx, m, slices.Concat(a.Prompt(), res.Tokens)); kept != nil {
-		return errors.Join(kept, err)
-	}
+	kept := o.keep(ctx, m, slices.Concat(a.Prompt(), res.Tokens)) // told behind the answer, which is there whatever it says
 	if err != nil && (!errors.Is(err, context.Canceled) || o.bound != nil) {
-		return explain(err, m)
+		return errors.Join(explain(err, m), kept)
 	}
 	if o.json {
-		return errors.Join(json.NewEncoder(w).Encode(summary(res)), err)
+		return errors.Join(json.NewEncoder(w).Encode(summary(res)), err, kept)
 	}
 	if o.bound != nil {
 		out.show(res.Reasoning, res.Text)
 	}
-	err = errors.Join(out.end(), err)
+	err = errors.Join(out.end(), err, kept)
 	if res.Finish == session.FinishLength {
 		sayNote(note, "%s", whyCut(res, m))
 	}

@@ -76,6 +76,9 @@ func lookFolder(path string) (*Form, error) {
 }
 
 func newForm(info Info, c model.Config, files *tokenizer.Files) (*Form, error) {
+	if n := files.Tokenizer.Vocab(); n > c.Vocab {
+		return nil, fmt.Errorf("%s: its tokenizer has %d tokens, want %d at most: the rows of its embedding", info.Path, n, c.Vocab)
+	}
 	f := &Form{Info: info, Tokenizer: files.Tokenizer, Rows: c.Vocab, Context: c.Context, config: c}
 	var err error
 	if f.chat, err = chat.New(files.ChatTemplate, files.Tokenizer); err != nil && !errors.Is(err, chat.ErrNoTemplate) {

@@ -1,4 +1,4 @@
-// Package session is a model that answers text. A path is opened once; messages, text or token ids go in, events come
+// Package session is a model that answers text. A path is opened; messages, text or token ids go in, events come
 // out: how far the prompt is read, reasoning, content, tool calls, probabilities, and the end with its reason and what
 // it took.
 //

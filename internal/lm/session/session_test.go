@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"retort/internal/format/gguf"
+	"retort/internal/format/tokenizer"
 	"retort/internal/lm/chat"
 	"retort/internal/lm/convert"
 	"retort/internal/lm/model"
@@ -258,5 +259,31 @@ func TestShares(t *testing.T) {
 	i.finish(s, "")
 	if want := []Share{{"Q4_0", 3, 960, 540}, {"F32", 2, 20, 80}}; !slices.Equal(i.Tensors, want) || i.Parameters != 980 || i.Size != 620 || i.Type() != "Q4_0" || i.Template != nil {
 		t.Errorf("%+v, want %+v", i, want)
+	}
+}
+
+// TestMoreTokensThanRows: a vocabulary whose last tokens have no row is refused before anything is asked.
+func TestMoreTokensThanRows(t *testing.T) {
+	path := write(t, scripted.Model{Control: marks, Template: chatml})
+	f, err := gguf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	c, err := model.ConfigFromGGUF(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := tokenizer.FromGGUFFile(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Vocab = files.Tokenizer.Vocab()
+	if _, err := newForm(infoOfFile(f), c, files); err != nil {
+		t.Errorf("as many rows as tokens: %v", err)
+	}
+	c.Vocab--
+	if _, err := newForm(infoOfFile(f), c, files); err == nil || !strings.Contains(err.Error(), "want 260 at most") {
+		t.Errorf("a row less than tokens: %v", err)
 	}
 }
