@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,7 +127,10 @@ func explain(err error, m *opened) error {
 		return withHint(err, "retort run MODEL --raw PROMPT continues a text")
 	case errors.As(err, &cut):
 		err = fmt.Errorf("the answer was cut at %d tokens, before it was what --schema wants", cut.Tokens)
-		if !cut.Full {
+		switch {
+		case cut.Thinking:
+			return withHint(err, "it was still thinking: --think off leaves that out")
+		case !cut.Full:
 			return withHint(err, "-n above %d makes room; without -n the answer ends where the schema does", cut.Tokens)
 		}
 		return withHint(err, "the context of %d tokens is full: --ctx makes room", m.Limit())
@@ -158,11 +160,6 @@ func readSchema(value string) (*grammar.Grammar, error) {
 		if text, err = atomicfile.ReadFile(value, maxSchema); err != nil {
 			return nil, err
 		}
-		text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // the byte order mark that some editors begin a file with
-	}
-	var syntax *json.SyntaxError
-	if err := json.Unmarshal(text, new(json.RawMessage)); errors.As(err, &syntax) {
-		return nil, fmt.Errorf("%s: byte %d: %w", name, syntax.Offset, err)
 	}
 	g, err := grammar.Compile(text)
 	if err != nil {

@@ -72,6 +72,23 @@ func TestKeepInterrupted(t *testing.T) {
 	}
 }
 
+// TestAnswerIsPrintedAnyway: what came is printed whole, whatever becomes of the file that keeps its prompt.
+func TestAnswerIsPrintedAnyway(t *testing.T) {
+	for _, json := range []bool{false, true} {
+		o := runOptions{modelOptions: modelOptions{threads: 1, cache: "f32"}, promptCache: filepath.Join(t.TempDir(), "no", "kept"), json: json}
+		m, err := o.open(context.Background(), writeScripted(t)["MARKED"], session.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.close()
+		var out, note strings.Builder
+		err = o.runOnce(context.Background(), m, "hello", &out, &note)
+		if err == nil || !strings.Contains(out.String(), "Hi") || !strings.HasSuffix(out.String(), "\n") {
+			t.Errorf("json %v: %q, error %v", json, out.String(), err)
+		}
+	}
+}
+
 func TestDisplay(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	for _, c := range []struct {

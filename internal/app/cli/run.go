@@ -74,9 +74,6 @@ func newRun() *cobra.Command {
 	return cmd
 }
 
-// thinkWords are the values of --think.
-var thinkWords = []string{"on", "off", "low", "medium", "high"}
-
 // joinThink lets the value of --think stand as a word of its own, which the flag's library knows for no flag that may
 // stand alone.
 func joinThink(args []string) []string {
@@ -86,27 +83,12 @@ func joinThink(args []string) []string {
 			return append(out, args[i:]...)
 		}
 		out = append(out, args[i])
-		if args[i] == "--think" && i+1 < len(args) && slices.Contains(thinkWords, args[i+1]) {
+		if args[i] == "--think" && i+1 < len(args) && slices.Contains(chat.ThinkWords, args[i+1]) {
 			i++
 			out[len(out)-1] += "=" + args[i]
 		}
 	}
 	return out
-}
-
-// parseThink reads the value of --think.
-func parseThink(value string) (chat.Options, error) {
-	switch value {
-	case "":
-		return chat.Options{}, nil
-	case "on", "true":
-		return chat.Options{Thinking: chat.ThinkOn}, nil
-	case "off", "false":
-		return chat.Options{Thinking: chat.ThinkOff}, nil
-	case "low", "medium", "high":
-		return chat.Options{Thinking: chat.ThinkOn, Effort: value}, nil
-	}
-	return chat.Options{}, usagef("--think is %q, want %s or %s", value, strings.Join(thinkWords[:4], ", "), thinkWords[4])
 }
 
 // check refuses options out of range before a model is loaded, and reads their values.
@@ -118,8 +100,11 @@ func (o *runOptions) check() error {
 		return usageError{err}
 	}
 	o.sampler.SetTopP(o.sampler.TopP)
-	if o.max < 0 || o.ctx < 1 {
-		return usagef("-n is %d and --ctx %d, want 0 and 1 at least", o.max, o.ctx)
+	if o.max < 0 {
+		return usagef("-n is %d, want 0 or more", o.max)
+	}
+	if o.ctx < 1 || o.ctx > generate.MaxContext {
+		return usagef("--ctx is %d, want 1 to %d", o.ctx, generate.MaxContext)
 	}
 	if o.schema != "" && len(o.stops) > 0 {
 		return usagef("--schema and --stop exclude each other: a stop text could end the answer before it is valid")
@@ -128,8 +113,8 @@ func (o *runOptions) check() error {
 		return usagef("--stop is empty")
 	}
 	var err error
-	if o.chat, err = parseThink(o.think); err != nil {
-		return err
+	if o.chat, err = chat.ParseThinking(o.think); err != nil {
+		return usagef("--think is %w", err)
 	}
 	if o.tokens != "" {
 		if o.ids, err = parseIDs(o.tokens); err == nil && len(o.ids) == 0 {
@@ -164,17 +149,17 @@ func (o *runOptions) run(ctx context.Context, name string, words []string, in io
 	if !o.seedChosen {
 		o.sampler.Seed = rand.Uint64()
 	}
-	if err := o.fitContext(name, note); err != nil {
-		return err
-	}
-	m, err := o.open(ctx, name, session.Options{Context: o.ctx})
+	m, err := o.open(ctx, name, session.Options{Context: o.ctx, AtMost: !o.contextChosen})
 	if err != nil {
 		return err
 	}
 	defer m.close()
+	if m.Limit() > m.Context {
+		sayNote(note, "--ctx is %d, the model was made for %d tokens: beyond them its answers may make no sense", o.ctx, m.Context)
+	}
 	if o.promptCache != "" {
 		if _, err := m.LoadPrompt(ctx, o.promptCache); err != nil {
-			return withHint(err, "delete it, or name another file to keep this prompt in")
+			return withHint(err, "name another file to keep this prompt in, or delete that one")
 		}
 	}
 	if interactive {
@@ -217,25 +202,6 @@ func isRedirected(in io.Reader) bool {
 	}
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice == 0
-}
-
-// fitContext settles --ctx: what was not asked for is no more than the model was made for, and what was is said.
-func (o *runOptions) fitContext(name string, note io.Writer) error {
-	path, err := resolve(name)
-	if err != nil {
-		return err
-	}
-	info, err := session.Describe(path)
-	switch {
-	case err != nil:
-		return err
-	case info.Context == 0 || o.ctx <= info.Context:
-	case o.contextChosen:
-		sayNote(note, "--ctx is %d, the model was made for %d tokens: beyond them its answers may make no sense", o.ctx, info.Context)
-	default:
-		o.ctx = info.Context
-	}
-	return nil
 }
 
 // sayNote tells what went otherwise than may have been expected.

@@ -12,7 +12,7 @@ import (
 // chatHelp is what /? shows.
 const chatHelp = `/set system TEXT            what the model shall be; empty for nothing
 /set parameter NAME VALUE   temp, top_k, top_p, min_p, repeat_penalty, seed, n
-/set think|nothink          let it think before it answers, or not; /set think low|medium|high
+/set think|nothink          think before an answer, or not; think low|medium|high
 /set showthinking|hidethinking
 /set verbose|quiet          tokens and speed after each answer
 /clear                      forget the conversation
@@ -61,9 +61,9 @@ func (s *chatSession) set(rest string) error {
 		if value == "" {
 			value = "on"
 		}
-		thinking, err := parseThink(value)
+		thinking, err := chat.ParseThinking(value)
 		if err != nil {
-			return fmt.Errorf("think is %q, want on, off, low, medium or high", value)
+			return fmt.Errorf("think is %w", err)
 		}
 		s.o.chat, done = thinking, "thinking is "+value
 	case "nothink":

@@ -13,6 +13,7 @@ import (
 
 	"retort/internal/format/gguf"
 	"retort/internal/format/safetensors"
+	"retort/internal/format/tokenizer"
 	"retort/internal/lm/model"
 )
 
@@ -46,6 +47,9 @@ func runs(f *gguf.File, part bool) error {
 	c, err := model.ConfigFromGGUF(f)
 	if part && c.Arch != "" && f.Tensor("token_embd.weight") == nil {
 		return nil
+	}
+	if v, ok := f.Value("tokenizer.ggml.tokens"); err == nil && ok {
+		err = tooMany(v.Len(), c.Vocab)
 	}
 	return err
 }
@@ -129,7 +133,35 @@ func checkFolder(path string) error {
 	if err != nil {
 		return err
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return checkRows(path)
+}
+
+// checkRows demands a row of the embedding for each token of a folder. A vocabulary that cannot be read is no fault here.
+func checkRows(path string) error {
+	config, err := os.ReadFile(filepath.Join(path, model.ConfigName))
+	if err != nil {
+		return err
+	}
+	c, err := model.ConfigFromJSON(config)
+	if err != nil {
+		return err
+	}
+	files, err := tokenizer.Open(path)
+	if err != nil {
+		return nil
+	}
+	return tooMany(files.Tokenizer.Vocab(), c.Vocab)
+}
+
+// tooMany refuses a vocabulary of more tokens than there are rows.
+func tooMany(tokens, rows int) error {
+	if tokens > rows {
+		return fmt.Errorf("its tokenizer has %d tokens, want %d at most: the rows of its embedding", tokens, rows)
+	}
+	return nil
 }
 
 // checkPlanned judges a folder by the names of its files and, of their contents, config.json and the index alone. where

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	"retort/internal/format/gguf"
+	"retort/internal/format/tokenizer"
 )
 
 // aliens are heads of models that no package here can run, by what the refusal says.
@@ -230,6 +232,46 @@ func TestAbsentPath(t *testing.T) {
 		}
 		if _, err := s.Resolve(file); err == nil || !strings.Contains(err.Error(), "no such file") || !strings.Contains(hint(err), want) {
 			t.Errorf("resolve %s: %v, hint %q; want %q", file, err, hint(err), want)
+		}
+	}
+}
+
+// TestMoreTokensThanRows: a model whose last tokens have no row of the embedding is refused, in a file and in a folder.
+func TestMoreTokensThanRows(t *testing.T) {
+	dir := t.TempDir()
+	for tokens, ok := range map[int]bool{2: true, 3: false} { // setEmbedding has two rows
+		file := filepath.Join(dir, "m.gguf")
+		data := writeGGUF(t, func(w *gguf.Writer) {
+			setLlama(w)
+			w.Set("tokenizer.ggml.tokens", gguf.ArrayOf([]string{"a", "b", "c"}[:tokens]))
+		}, "blk.0.ffn_up.weight", 64, 1)
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(file); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "has 3 tokens, want 2 at most") {
+			t.Errorf("%d tokens, 2 rows: %v", tokens, err)
+		}
+	}
+	for tokens, ok := range map[int]bool{8: true, 9: false} { // llamaConfig has eight
+		folder := filepath.Join(t.TempDir(), "m")
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		vocab := `{"model":{"type":"BPE","merges":[],"vocab":{"a":0`
+		for i := 1; i < tokens; i++ {
+			vocab += fmt.Sprintf(",%q:%d", string(rune('a'+i)), i)
+		}
+		for name, data := range map[string][]byte{"config.json": []byte(llamaConfig), "model.safetensors": safetensorsFile(2_000, 1),
+			"tokenizer.json": []byte(vocab + `}},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"use_regex":true},"decoder":{"type":"ByteLevel"}}`)} {
+			if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := tokenizer.Open(folder); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(folder); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), "has 9 tokens, want 8 at most") {
+			t.Errorf("a folder of %d tokens, 8 rows: %v", tokens, err)
 		}
 	}
 }

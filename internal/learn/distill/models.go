@@ -138,7 +138,7 @@ func (r *run) sum(s Source) (string, error) {
 	for _, p := range parts {
 		sum, err := r.state.hash(p.path)
 		if err != nil && strings.HasPrefix(p.name, adapterParts) {
-			err = fmt.Errorf("adapter %s, want a folder with adapter_config.json and adapter_model.safetensors: %w", s.Adapter, err)
+			err = fmt.Errorf("adapter %s, want a folder with %s and %s: %w", s.Adapter, model.AdapterConfigName, model.AdapterWeightsName, err)
 		}
 		if err != nil {
 			return "", err
@@ -169,7 +169,7 @@ func (s Source) parts() (list []part, err error) {
 		list = fileParts(s.Path)
 	}
 	if s.Adapter != "" && err == nil {
-		for _, name := range []string{"adapter_config.json", "adapter_model.safetensors"} {
+		for _, name := range []string{model.AdapterConfigName, model.AdapterWeightsName} {
 			list = append(list, part{adapterParts + name, filepath.Join(s.Adapter, name)})
 		}
 	}

@@ -38,6 +38,9 @@ const (
 	defaultCache    = 2 << 30 // bytes; one request has room in any case
 )
 
+// MaxContext bounds Options.Context, whatever is asked for.
+const MaxContext = 1 << 24
+
 // Engine is a model ready to answer.
 type Engine struct {
 	Model *model.Model
@@ -97,6 +100,7 @@ func New(w *Worker, m *model.Model, o Options) *Engine {
 	if o.Context <= 0 {
 		o.Context = m.Config.Context
 	}
+	o.Context = min(o.Context, MaxContext)
 	if o.Slots <= 0 {
 		o.Slots = defaultSlots
 	}
@@ -123,9 +127,6 @@ func New(w *Worker, m *model.Model, o Options) *Engine {
 // Context returns how many tokens of a request, prompt and answer together, may be computed. The last token of an answer is
 // chosen and not computed: it comes on top.
 func (e *Engine) Context() int { return e.limit }
-
-// Threads returns the number of workers.
-func (e *Engine) Threads() int { return e.w.Threads() }
 
 // Stats returns what the engine did and does, as of the last step.
 func (e *Engine) Stats() Stats {

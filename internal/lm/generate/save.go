@@ -182,9 +182,25 @@ func (e *Engine) readHead(in io.Reader) (saveHead, error) {
 		return head, fmt.Errorf("generate: the saved timeline has %d tokens, want 0 to %d", head.Tokens, e.limit)
 	}
 	if want := e.saveHead(head.Tokens); head != want {
-		return head, fmt.Errorf("generate: the saved timeline is of %+v, want %+v", head, want)
+		return head, head.differs(want)
 	}
 	return head, nil
+}
+
+// differs says in what a saved timeline is not what is wanted.
+func (h saveHead) differs(want saveHead) error {
+	for _, f := range []struct {
+		what      string
+		got, want any
+	}{
+		{"version", h.Version, want.Version}, {"cache type", h.Cache, want.Cache}, {"kernels", h.Kernels, want.Kernels},
+		{"bytes a page", h.PageBytes, want.PageBytes},
+	} {
+		if f.got != f.want {
+			return fmt.Errorf("generate: the saved timeline has another %s: %v, want %v", f.what, f.got, f.want)
+		}
+	}
+	return errors.New("generate: the saved timeline is of another model or adapter")
 }
 
 // cutShort says in our words that a file ends too early.

@@ -51,8 +51,8 @@ func TestRestoreRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		{"another model", named, whole, "the saved timeline is of"},
-		{"another cache", wide, whole, "the saved timeline is of"},
+		{"another model", named, whole, "of another model or adapter"},
+		{"another cache", wide, whole, "another cache type: bf16, want q8_0"},
 		{"too long", small, whole, "100 tokens, want 0 to 64"},
 		{"no file of ours", fresh(t, e), []byte("GGUF and so on"), "this is no saved timeline"},
 		{"empty", fresh(t, e), nil, "this is no saved timeline"},

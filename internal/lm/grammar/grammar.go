@@ -44,6 +44,7 @@ package grammar
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -71,6 +72,10 @@ func Compile(schema []byte) (*Grammar, error) {
 		return nil, fmt.Errorf("schema: %d bytes, at most %d", len(schema), maxSchemaBytes)
 	}
 	root, err := parseValue(bytes.TrimPrefix(schema, []byte("\ufeff")))
+	var syntax *json.SyntaxError
+	if err != nil && errors.As(json.Unmarshal(schema, new(json.RawMessage)), &syntax) { // it knows where
+		return nil, fmt.Errorf("schema: byte %d: %w", syntax.Offset, syntax)
+	}
 	if err != nil {
 		return nil, placed(err, "")
 	}

@@ -364,3 +364,16 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// TestSyntaxPlace: what is no JSON says at which byte.
+func TestSyntaxPlace(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"type": }`:           "schema: byte 10: invalid character '}' looking for beginning of value",
+		`{"type":"string"`:     "schema: byte 16: unexpected end of JSON input",
+		`{"type":"string"} {}`: "schema: byte 19: invalid character '{' after top-level value",
+	} {
+		if _, err := Compile([]byte(schema)); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", schema, err, want)
+		}
+	}
+}

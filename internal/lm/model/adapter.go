@@ -68,14 +68,14 @@ func (m *Model) WriteAdapter(ctx context.Context, dir string) error {
 		}})
 	}
 	slices.Sort(c.TargetModules)
-	if err := safetensors.WriteFile(ctx, filepath.Join(dir, "adapter_model.safetensors"), map[string]string{"format": "pt"}, tensors); err != nil {
+	if err := safetensors.WriteFile(ctx, filepath.Join(dir, AdapterWeightsName), map[string]string{"format": "pt"}, tensors); err != nil {
 		return err
 	}
 	b, err := json.MarshalIndent(c, "", "  ")
 	if err != nil {
 		return err
 	}
-	return atomicfile.WriteFile(filepath.Join(dir, "adapter_config.json"), append(b, '\n'))
+	return atomicfile.WriteFile(filepath.Join(dir, AdapterConfigName), append(b, '\n'))
 }
 
 // unpermuted returns the rows of a query or key projection, each of n values, as Hugging Face orders them. GGUF files

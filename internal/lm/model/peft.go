@@ -41,8 +41,8 @@ type change struct {
 
 // The two files of an adapter.
 const (
-	adapterConfigName  = "adapter_config.json"
-	adapterWeightsName = "adapter_model.safetensors"
+	AdapterConfigName  = "adapter_config.json"
+	AdapterWeightsName = "adapter_model.safetensors"
 )
 
 // adapterRules are the keys of adapter_config.json that change what an adapter is, and the values with which it is a plain
@@ -85,11 +85,11 @@ func openAdapter(dir string, c *Config) (*adapter, error) {
 }
 
 func readAdapter(dir string, c *Config) (*adapter, error) {
-	config, err := atomicfile.ReadFile(filepath.Join(dir, adapterConfigName), maxConfigBytes)
+	config, err := atomicfile.ReadFile(filepath.Join(dir, AdapterConfigName), maxConfigBytes)
 	if err != nil {
 		return nil, err
 	}
-	f, err := safetensors.Open(filepath.Join(dir, adapterWeightsName))
+	f, err := safetensors.Open(filepath.Join(dir, AdapterWeightsName))
 	if errors.Is(err, os.ErrNotExist) {
 		if _, pickled := os.Stat(filepath.Join(dir, "adapter_model.bin")); pickled == nil {
 			return nil, errors.New("adapter_model.bin is pickled, and loading one means running it: convert it to safetensors")
@@ -106,7 +106,7 @@ func readAdapter(dir string, c *Config) (*adapter, error) {
 func parseAdapter(dir string, config []byte, f *safetensors.File, c *Config) (*adapter, error) {
 	conf, err := parsePEFT(config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", adapterConfigName, err)
+		return nil, fmt.Errorf("%s: %w", AdapterConfigName, err)
 	}
 	ad := &adapter{dir: dir, changes: map[changed]*change{}}
 	for i := range f.Tensors {
@@ -123,7 +123,7 @@ func parseAdapter(dir string, config []byte, f *safetensors.File, c *Config) (*a
 		}
 	}
 	if len(ad.changes) == 0 {
-		return nil, fmt.Errorf("%s has no tensor", adapterWeightsName)
+		return nil, fmt.Errorf("%s has no tensor", AdapterWeightsName)
 	}
 	return ad, nil
 }

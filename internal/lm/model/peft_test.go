@@ -287,13 +287,13 @@ func TestAdapterRefusals(t *testing.T) {
 		}
 	}
 	dir := adapterCopy(t, "", "", nil)
-	if err := os.Rename(filepath.Join(dir, adapterWeightsName), filepath.Join(dir, "adapter_model.bin")); err != nil {
+	if err := os.Rename(filepath.Join(dir, AdapterWeightsName), filepath.Join(dir, "adapter_model.bin")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Load(adapterBase, LoadOptions{Adapter: dir}); err == nil || !strings.Contains(err.Error(), "pickled") {
 		t.Errorf("pickled: %v", err)
 	}
-	if _, err := Load(adapterBase, LoadOptions{Adapter: t.TempDir()}); err == nil || !strings.Contains(err.Error(), adapterConfigName) {
+	if _, err := Load(adapterBase, LoadOptions{Adapter: t.TempDir()}); err == nil || !strings.Contains(err.Error(), AdapterConfigName) {
 		t.Errorf("empty folder: %v", err)
 	}
 }
@@ -302,17 +302,17 @@ func TestAdapterRefusals(t *testing.T) {
 func adapterCopy(t *testing.T, old, new string, edit func([]safetensors.Source, *safetensors.File) []safetensors.Source) string {
 	t.Helper()
 	dir := t.TempDir()
-	b, err := os.ReadFile(filepath.Join(publishedLoRA, adapterConfigName))
+	b, err := os.ReadFile(filepath.Join(publishedLoRA, AdapterConfigName))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(b), old) {
 		t.Fatalf("the adapter has no %s", old)
 	}
-	if err := os.WriteFile(filepath.Join(dir, adapterConfigName), []byte(strings.Replace(string(b), old, new, 1)), 0o666); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, AdapterConfigName), []byte(strings.Replace(string(b), old, new, 1)), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	f, err := safetensors.Open(filepath.Join(publishedLoRA, adapterWeightsName))
+	f, err := safetensors.Open(filepath.Join(publishedLoRA, AdapterWeightsName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func adapterCopy(t *testing.T, old, new string, edit func([]safetensors.Source, 
 	if edit != nil {
 		sources = edit(sources, f)
 	}
-	if err := safetensors.WriteFile(context.Background(), filepath.Join(dir, adapterWeightsName), nil, sources); err != nil {
+	if err := safetensors.WriteFile(context.Background(), filepath.Join(dir, AdapterWeightsName), nil, sources); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -352,8 +352,8 @@ func TestPEFTPatterns(t *testing.T) {
 
 // FuzzAdapter: an adapter is refused, or changes a model that answers.
 func FuzzAdapter(f *testing.F) {
-	config, err1 := os.ReadFile(filepath.Join(publishedLoRA, adapterConfigName))
-	values, err2 := os.ReadFile(filepath.Join(publishedLoRA, adapterWeightsName))
+	config, err1 := os.ReadFile(filepath.Join(publishedLoRA, AdapterConfigName))
+	values, err2 := os.ReadFile(filepath.Join(publishedLoRA, AdapterWeightsName))
 	base, err3 := Load(adapterBase, LoadOptions{})
 	if err1 != nil || err2 != nil || err3 != nil {
 		f.Fatal(err1, err2, err3)

@@ -86,8 +86,9 @@ type Timing struct {
 
 // CutError says that an answer ended before it was what the schema wants.
 type CutError struct {
-	Tokens int  // of the answer
-	Full   bool // the context was, and not the bound of the request
+	Tokens   int  // of the answer
+	Full     bool // the context was, and not the bound of the request
+	Thinking bool // it had not ended its thinking
 }
 
 func (e *CutError) Error() string {
@@ -278,7 +279,7 @@ func (w *writer) finish(g generate.Result, err error) (Result, error) {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		w.res.Finish = FinishInterrupted
 	case err == nil && w.bound != nil && (g.Finish == FinishLength || !w.bound.complete()): // a number that was cut reads like one
-		err = &CutError{len(g.Tokens), w.res.Full}
+		err = &CutError{len(g.Tokens), w.res.Full, w.bound.place == inThought}
 	case err == nil && g.Finish == FinishStop && len(w.res.ToolCalls) > 0:
 		w.res.Finish = FinishToolCalls
 	}

@@ -187,7 +187,7 @@ func TestSchemaBehindThinking(t *testing.T) {
 		res, err := m.Ask(context.Background(), Request{Messages: hello, Chat: chat.Options{Thinking: c.think}, Schema: compile(t, `{"const": "yes"}`), Max: 60})
 		if c.text == "" {
 			var cut *CutError
-			if !errors.As(err, &cut) || cut.Tokens != 60 || cut.Full || res.Text != "" {
+			if !errors.As(err, &cut) || cut.Tokens != 60 || cut.Full || !cut.Thinking || res.Text != "" {
 				t.Errorf("%s: %q, error %v, want one that says it was cut at 60 tokens", name, res.Text, err)
 			}
 			continue
@@ -269,7 +269,7 @@ func TestCut(t *testing.T) {
 		for _, schema := range []string{`{"type":"string","minLength":100}`, `{"type":"integer"}`} { // of the second every beginning is a whole
 			res, err := m.Ask(context.Background(), Request{Text: "x", Max: c.max, Schema: compile(t, schema)})
 			var cut *CutError
-			if !errors.As(err, &cut) || cut.Full != c.full || cut.Tokens != len(res.Tokens) {
+			if !errors.As(err, &cut) || cut.Full != c.full || cut.Thinking || cut.Tokens != len(res.Tokens) {
 				t.Errorf("%s, %s: %+v, error %v", name, schema, res, err)
 			}
 		}

@@ -37,7 +37,8 @@ func (m *Model) SavePrompt(ctx context.Context, path string, tokens []int32) err
 func (m *Model) LoadPrompt(ctx context.Context, path string) (tokens int, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		_, err := os.Stat(filepath.Dir(path)) // where none can be saved, that is told before anything is computed
+		return 0, err
 	}
 	if err != nil {
 		return 0, err
@@ -111,12 +112,12 @@ func (p fingerprint) safetensors(path string) error {
 
 // adapter adds a PEFT adapter.
 func (p fingerprint) adapter(dir string) error {
-	b, err := atomicfile.ReadFile(filepath.Join(dir, "adapter_config.json"), maxConfig)
+	b, err := atomicfile.ReadFile(filepath.Join(dir, model.AdapterConfigName), maxConfig)
 	if err != nil {
 		return err
 	}
 	p.Write(b)
-	return p.safetensors(filepath.Join(dir, "adapter_model.safetensors"))
+	return p.safetensors(filepath.Join(dir, model.AdapterWeightsName))
 }
 
 func (p fingerprint) text() string { return hex.EncodeToString(p.Sum(nil)) }

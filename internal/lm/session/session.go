@@ -82,6 +82,8 @@ type Options struct {
 	Requests int
 	// Context is how many tokens prompt and answer of one request have at most; 0 is what the model was made for.
 	Context int
+	// AtMost lets Context be no more than what the model was made for.
+	AtMost bool
 }
 
 // Model is an opened model. It is safe for concurrent use.
@@ -139,6 +141,9 @@ type source struct {
 // load makes a model of its weights, in the goroutine that computes: packing them takes its workers.
 func (h *Host) load(ctx context.Context, form *Form, o Options, s source) (*Model, error) {
 	eo := generate.Options{Cache: op.CacheBF16, CacheBytes: o.CacheBytes, Context: o.Context, Requests: o.Requests}
+	if o.AtMost {
+		eo.Context = min(o.Context, form.Context)
+	}
 	var err error
 	if o.Cache != "" {
 		if eo.Cache, err = op.ParseCacheType(o.Cache); err != nil {
