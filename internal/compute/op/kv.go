@@ -66,6 +66,18 @@ func (c *KV) set(h, pos int, key, value []float32) {
 	}
 }
 
+// Forget makes keys and values of the positions from n on in a page those of zero.
+func (c *KV) Forget(pg *PageData, n int) {
+	one := *c
+	one.Pages = []*PageData{pg}
+	key, value := make([]float32, c.Key), make([]float32, c.Value)
+	for h := range c.Heads {
+		for pos := n; pos < Page; pos++ {
+			one.set(h, pos, key, value)
+		}
+	}
+}
+
 // decoded is how many floats of scratch reading takes.
 func (c *KV) decoded() int {
 	if c.Type != CacheQ8 {

@@ -23,7 +23,7 @@ import (
 //
 //	"retortkv" | uint32 length of head | head (JSON) | uint32 tokens [head.tokens] | pages, as CachePool.WritePage has them | SHA-256 of all before
 //
-// The last page is whole in the file, but only the positions of tokens count.
+// The last page is whole in the file, without anything behind the positions of tokens.
 const (
 	saveMagic   = "retortkv"
 	saveVersion = 1
@@ -80,8 +80,8 @@ func (e *Engine) Save(ctx context.Context, tokens []int32, w io.Writer) (saved i
 			return 0, err
 		}
 	}
-	for _, pg := range pages {
-		if err := errors.Join(ctx.Err(), e.pages.WritePage(out, pg)); err != nil {
+	for i, pg := range pages {
+		if err := errors.Join(ctx.Err(), e.pages.WritePage(out, pg, min(op.Page, saved-i*op.Page))); err != nil {
 			return 0, err
 		}
 	}

@@ -33,6 +33,30 @@ func TestSaveAndRestore(t *testing.T) {
 	})
 }
 
+// TestSaveIsOfItsTokens: a file holds nothing of those whose pages were copied: it is the same whoever was there before.
+func TestSaveIsOfItsTokens(t *testing.T) {
+	for _, cache := range []op.CacheType{op.CacheF32, op.CacheBF16, op.CacheQ8} {
+		e := load(t, stories(t), 1, cache)
+		tokens, other := randomTokens(e, 1, 80), randomTokens(e, 2, 120)
+		saved := func(e *Engine) []byte {
+			var file bytes.Buffer
+			if n, err := e.Save(t.Context(), tokens, &file); err != nil || n != len(tokens) {
+				t.Fatalf("%d tokens, %v", n, err)
+			}
+			return file.Bytes()
+		}
+		alone := fresh(t, e)
+		next(t, alone, tokens)
+		next(t, e, append(slices.Clone(tokens[:70]), other...)) // its second page is copied, 58 positions too many
+		if _, reused := next(t, e, tokens); reused != 70 {
+			t.Fatalf("%d tokens reused: the test shows nothing", reused)
+		}
+		if !bytes.Equal(saved(e), saved(alone)) {
+			t.Errorf("%v: the file depends on who was there before", cache)
+		}
+	}
+}
+
 // TestRestoreRefuses: what is not a whole timeline of the very same model is an error, and leaves nothing behind.
 func TestRestoreRefuses(t *testing.T) {
 	e := load(t, stories(t), 1, op.CacheBF16)

@@ -119,8 +119,17 @@ func (p *CachePool) Release(pg *CachePage) {
 	}
 }
 
-// WritePage writes the content of pg, little endian: floats, bf16, or scales and then codes.
-func (p *CachePool) WritePage(w io.Writer, pg *CachePage) error {
+// WritePage writes the first n positions of pg, little endian: floats, bf16, or scales and then codes. In the place of the
+// others stands nothing: a page that was copied holds there what belongs to another sequence.
+func (p *CachePool) WritePage(w io.Writer, pg *CachePage, n int) error {
+	if n < op.Page {
+		clipped := &CachePage{data: p.size.New()}
+		clipped.data.CopyFrom(&pg.data)
+		for i := range p.layers {
+			p.layers[i].Forget(&clipped.data, n)
+		}
+		pg = clipped
+	}
 	for _, part := range pg.parts() {
 		if err := binary.Write(w, binary.LittleEndian, part); err != nil {
 			return fmt.Errorf("model: writing a page of the cache: %w", err)

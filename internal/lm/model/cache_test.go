@@ -114,7 +114,7 @@ func fill(pg *CachePage, seed int) *CachePage {
 func content(t *testing.T, p *CachePool, pg *CachePage) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := p.WritePage(&b, pg); err != nil {
+	if err := p.WritePage(&b, pg, op.Page); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
